@@ -1,0 +1,1 @@
+"""Attention over channels: which feature maps to listen to."""

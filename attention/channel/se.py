@@ -1,0 +1,61 @@
+r"""Squeeze-and-Excitation: every channel's weight is computed from the means of all channels."""
+
+from einops import rearrange, reduce
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from attention.contract import Gate, Map, check_divides, check_input, check_positive
+
+__all__ = ["SqueezeExcitation"]
+
+
+class SqueezeExcitation(Gate):
+    r"""Squeeze-and-Excitation (SE): a gate for each channel, computed from the means of all channels.
+
+    With $u_c \in \mathbb{R}^{H \times W}$ the channels of the input and $\delta$ the ReLU,
+
+    $$
+    z_c = \frac{1}{HW} \sum_{i=1}^{H} \sum_{j=1}^{W} u_c(i, j), \qquad
+    s = \sigma(W_2\, \delta(W_1 z)), \qquad
+    \tilde x_c = s_c\, u_c
+    $$
+
+    with $W_1 \in \mathbb{R}^{C/r \times C}$ and $W_2 \in \mathbb{R}^{C \times C/r}$: the paper's equations (2),
+    (3) and (4).
+
+    :param channels: number of channels $C$ of the input and the output.
+    :param reduction: the ratio $r$ by which the bottleneck is narrower than the input; it divides ``channels``.
+        The paper uses 16.
+    :param bias: whether the two linear layers add a bias. ``False``, the default, is the paper's equation (3) and
+        gives its parameter count $2C^2/r$; ``True`` is the authors' released network and adds $C/r + C$.
+    :raises TypeError: for a ``channels`` or ``reduction`` that is not an ``int``; for an input that is not
+        a floating-point tensor.
+    :raises ValueError: for arguments below 1, a ``reduction`` that does not divide ``channels``; for an input that
+        is not of shape (batch, channels, height, width).
+
+    Source: Jie Hu, Li Shen, Samuel Albanie, Gang Sun, Enhua Wu, *Squeeze-and-Excitation Networks*, CVPR 2018 and
+    TPAMI 42(8), 2020, arXiv 1709.01507, equations (2) to (4).
+
+    Differs from the official code: that has biases in both layers (``bias=True``) and writes them as
+    1 × 1 convolutions on a 1 × 1 map, which is the same function.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16, bias: bool = False) -> None:
+        super().__init__()
+        check_positive(channels=channels, reduction=reduction)
+        check_divides(channels=channels, reduction=reduction)
+        self.channels = channels
+        self.maps = {"channel": Map("b c 1 1", "sigmoid", about="how much of this channel passes")}
+        self.reduce = nn.Linear(channels, channels // reduction, bias=bias)
+        self.expand = nn.Linear(channels // reduction, channels, bias=bias)
+
+    def weights(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels 1 1"]:
+        """Compute the gates $s$, each in (0, 1).
+
+        :param x: the feature maps $u$, (batch, channels, height, width).
+        :returns: the gates, (batch, channels, 1, 1).
+        """
+        check_input(x, "b c h w", c=self.channels)
+        z = reduce(x, "b c h w -> b c", "mean")  # squeeze, equation (2)
+        s = self.expand(self.reduce(z).relu()).sigmoid()  # excitation, equation (3)
+        return rearrange(s, "b c -> b c 1 1")

@@ -1,0 +1,123 @@
+"""One look for all figures: white face, colours for colour-blind readers too, text for a phone, alt text."""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+from IPython import get_ipython
+from IPython.display import display
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+__all__ = ["COLOURS", "HEAT", "PHONE", "SMALLEST", "apply", "figure", "show"]
+
+#: The qualitative palette of Okabe and Ito, by role. The same thing has the same colour in all chapters.
+COLOURS: dict[str, str] = {
+    "ink": "#1b1b1b",
+    "muted": "#6b6b6b",
+    "plain": "#6b6b6b",  # the network without a block
+    "block": "#0072b2",  # the block of the chapter
+    "control": "#e69f00",  # a control with as many parameters
+    "other": "#009e73",
+    "wrong": "#d55e00",
+    "fifth": "#cc79a7",
+    "sixth": "#56b4e9",
+}
+_CYCLE = ["block", "control", "other", "wrong", "fifth", "sixth", "plain"]
+
+#: The colour map of attention maps; light is little, dark is much.
+HEAT = "YlOrBr"
+#: Pixels that a phone gives a figure, and the smallest text that may reach its reader there.
+PHONE = 350
+SMALLEST = 8.0
+_DPI = 144
+
+
+def apply() -> None:
+    """Set matplotlib's defaults to the book's look. Called by the set-up cell of a chapter, never at import."""
+    mpl.rcParams.update(
+        {
+            "figure.facecolor": "white",
+            "axes.facecolor": "white",
+            "figure.dpi": _DPI,
+            "figure.constrained_layout.use": True,
+            "font.size": 11,
+            "axes.titlesize": 12,
+            "axes.labelsize": 11,
+            "xtick.labelsize": 10,
+            "ytick.labelsize": 10,
+            "legend.fontsize": 10,
+            "legend.frameon": False,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": False,
+            "axes.prop_cycle": mpl.cycler(color=[COLOURS[c] for c in _CYCLE]),
+            "image.cmap": HEAT,
+            "image.interpolation": "nearest",
+            "lines.linewidth": 2,
+        }
+    )
+
+
+def figure(
+    rows: int = 1, cols: int = 1, *, width: float = 5.6, height: float = 3.2, **options: Any
+) -> tuple[Figure, Any]:
+    """Make a figure in the book's look.
+
+    :param rows: rows of axes.
+    :param cols: columns of axes.
+    :param width: inches; 6.9 fills the page's column. Text keeps its size, so a narrow figure reads better on a phone.
+    :param height: inches.
+    :param options: passed on to ``matplotlib.pyplot.subplots``.
+    :returns: the figure and its axes, as ``subplots`` returns them.
+    """
+    apply()
+    return plt.subplots(rows, cols, figsize=(width, height), **options)
+
+
+def show(fig: Figure, alt: str, *, scroll: bool = False, colours: int = 64) -> None:
+    """Show a figure in a notebook, with its alt text, as a small PNG, and close it.
+
+    :param fig: the figure.
+    :param alt: what the figure shows and what is to be seen in it, for a reader who does not see it.
+    :param scroll: let the page scroll sideways over a wide figure; its text need then not be readable when shrunk.
+    :param colours: size of the PNG's palette; more for photographs, at most 256.
+    :raises ValueError: for an empty alt text, for text that is cut off at the figure's edge, and for text that would
+        be smaller than ``SMALLEST`` pixels on a phone.
+    """
+    if not alt.strip():
+        raise ValueError("alt is empty: say what the figure shows, and what is to be seen in it")
+    width = round(fig.get_figwidth() * 100)
+    fig.canvas.draw()
+    _refuse_bad_text(_texts(fig), fig, 1.0 if scroll else min(1.0, PHONE / width))
+    raw = io.BytesIO()
+    fig.savefig(raw, format="png", dpi=_DPI)
+    small = io.BytesIO()
+    image = Image.open(raw).convert("RGB").quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    image.save(small, format="PNG", optimize=True)
+    plt.close(fig)
+    about = {"alt": alt, "width": width} | ({"scroll": True} if scroll else {})
+    if get_ipython() is None:  # a script: nothing to show it in
+        return
+    display({"image/png": small.getvalue(), "text/plain": alt}, raw=True, metadata={"image/png": about})
+
+
+def _texts(fig: Figure) -> Sequence[Text]:
+    ticks = {t for ax in fig.axes if not ax.axison for axis in (ax.xaxis, ax.yaxis) for t in axis.findobj(Text)}
+    return [t for t in fig.findobj(Text) if t.get_visible() and t.get_text().strip() and t not in ticks]
+
+
+def _refuse_bad_text(texts: Sequence[Text], fig: Figure, scale: float) -> None:
+    frame = fig.bbox.padded(1.0)
+    for text in texts:
+        box = text.get_window_extent()
+        if box.width and (box.x0 < frame.x0 or box.y0 < frame.y0 or box.x1 > frame.x1 or box.y1 > frame.y1):
+            raise ValueError(f"the text {text.get_text()!r} is cut off at the edge of the figure")
+        pixels = text.get_fontsize() / 72 * 100 * scale
+        if pixels < SMALLEST:
+            raise ValueError(
+                f"the text {text.get_text()!r} is {pixels:.1f} px high on a phone; at least {SMALLEST:.0f}"
+            )

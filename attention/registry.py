@@ -1,0 +1,140 @@
+"""The list of all mechanisms, read from ``mechanisms.toml``: look one up, or build its block by name.
+
+This module needs no torch until a block is built, so that the tools which write cards and tables can read it.
+"""
+
+import tomllib
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from importlib.resources import files
+from inspect import signature
+from typing import Any
+
+__all__ = ["FAMILIES", "KINDS", "Entry", "create", "entries", "entry", "names"]
+
+#: The families, in the order of the book, and what each attends to.
+FAMILIES: dict[str, str] = {
+    "channel": "Channel attention",
+    "spatial": "Spatial attention",
+    "hybrid": "Channel and spatial attention",
+    "self_attention": "Self-attention",
+    "branch": "Branch attention",
+    "encoder_decoder": "Encoder–decoder attention",
+}
+
+#: What an entry is, and whether ``create(name, channels)`` builds it.
+KINDS: dict[str, bool] = {
+    "gate": True,  # one input, same shape out: x · map
+    "block": True,  # one input, same shape out, computed otherwise
+    "branch": True,  # replaces a convolution: has convolutions of its own
+    "fusion": True,  # several inputs of one shape, merged
+    "sampler": False,  # looks elsewhere: the output is sampled from the input
+    "network": False,  # a network of its own
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One mechanism: what ``mechanisms.toml`` says of it.
+
+    :param name: its name in every room of the house: module, notebook, test.
+    :param reading: minutes to read the chapter.
+    :param seconds: time to run it on two CPU cores, as `make execute` measured it.
+    :param cost: formulas as strings: ``parameters``, ``macs`` (multiply–adds of convolutions, linear layers and
+        matrix products for one image), and ``symbols``: which constructor option or other quantity each letter is.
+    """
+
+    name: str
+    title: str
+    short: str
+    family: str
+    class_name: str
+    kind: str
+    ready: bool
+    idea: str
+    axis: str
+    statistic: str
+    maps: tuple[str, ...]
+    where: str
+    authors: str
+    paper: str
+    year: int
+    venue: str
+    arxiv: str
+    cite: str
+    cost: dict[str, Any] = field(default_factory=dict)
+    reading: int = 0
+    seconds: int = 0
+    prerequisites: tuple[str, ...] = ()
+
+    @property
+    def module(self) -> str:
+        """The dotted name of the module that holds the block."""
+        return f"attention.{self.family}.{self.name}"
+
+    def load(self) -> type:
+        """Import and return the block's class."""
+        return getattr(import_module(self.module), self.class_name)
+
+
+@cache
+def entries() -> dict[str, Entry]:
+    """Return all mechanisms by name, written and planned, in the order of the book."""
+    table = tomllib.loads(files("attention").joinpath("mechanisms.toml").read_text(encoding="utf-8"))
+    found = {}
+    for name, raw in table.items():
+        rest = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items() if k not in ("class", "status")}
+        if raw["status"] not in ("ready", "planned"):
+            raise ValueError(f"mechanisms.toml: [{name}] status={raw['status']!r} is neither 'ready' nor 'planned'")
+        found[name] = Entry(name=name, class_name=raw["class"], ready=raw["status"] == "ready", **rest)
+    return found
+
+
+def names(family: str | None = None) -> list[str]:
+    """List the mechanisms that are written, in the order of the book.
+
+    :param family: only this family's.
+    :raises ValueError: for an unknown family.
+    """
+    if family is not None and family not in FAMILIES:
+        raise ValueError(f"family={family!r} is not one of {', '.join(FAMILIES)}")
+    return [e.name for e in entries().values() if e.ready and family in (None, e.family)]
+
+
+def entry(name: str) -> Entry:
+    """Return one mechanism's entry.
+
+    :raises ValueError: for an unknown name, with the nearest known one.
+    """
+    if name in entries():
+        return entries()[name]
+    near = get_close_matches(str(name).lower(), entries(), n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(entries())}"
+    raise ValueError(f"name={name!r} is not a mechanism; {hint}")
+
+
+def create(name: str, channels: int, **options: Any) -> Any:
+    """Build a block by name.
+
+    :param name: a mechanism that :func:`names` lists.
+    :param channels: number of channels of the input.
+    :param options: the block's own options, as its constructor names them.
+    :returns: the block, an :class:`attention.contract.Attention`.
+    :raises ValueError: for a name that is unknown, not written yet, or not built from a number of channels.
+    :raises TypeError: for an option that the block does not have.
+    """
+    found = entry(name)
+    if not found.ready:
+        raise ValueError(f"name={name!r} ({found.title}) is planned, not written yet; written: {', '.join(names())}")
+    if not KINDS[found.kind]:
+        raise ValueError(f"name={name!r} is a {found.kind}, not built from channels alone; use {found.module}")
+    build = found.load()
+    allowed = list(signature(build).parameters)[1:]
+    for option in options:
+        if option not in allowed:
+            near = get_close_matches(option, allowed, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"{option!r} is not an option of {name!r}; allowed: {', '.join(allowed)}{hint}")
+    return build(channels, **options)
