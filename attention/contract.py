@@ -46,10 +46,10 @@ class Map:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"kind={self.kind!r} is not one of {', '.join(KINDS)}")
-        if re.sub(r"\w+|\([\w ]+\)|\s", "", self.dims) or not self.dims.strip():
+        if re.sub(r"\w+|\( *\w[\w ]*\)|\s", "", self.dims) or not self.dims.strip():
             raise ValueError(f"dims={self.dims!r} cannot be read; write for example 'b c 1 1' or 'b (h w) (h w)'")
-        if not all(0 <= axis < len(self.axes) for axis in self.sums):
-            raise ValueError(f"sums={self.sums} names an axis outside dims={self.dims!r}")
+        if not all(0 <= axis < len(self.axes) for axis in self.sums) or len(set(self.sums)) < len(self.sums):
+            raise ValueError(f"sums={self.sums} names an axis outside dims={self.dims!r}, or one twice")
         if (self.kind == "softmax") != bool(self.sums):
             raise ValueError(f"kind={self.kind!r} with sums={self.sums}: softmax maps, and only they, name their sums")
 

@@ -12,7 +12,7 @@ from importlib.resources import files
 from inspect import signature
 from typing import Any
 
-__all__ = ["FAMILIES", "KINDS", "Entry", "create", "entries", "entry", "names"]
+__all__ = ["FAMILIES", "KINDS", "Entry", "chapters", "create", "entries", "entry", "names"]
 
 #: The families, in the order of the book, and what each attends to.
 FAMILIES: dict[str, str] = {
@@ -31,6 +31,7 @@ KINDS: dict[str, bool] = {
     "branch": True,  # replaces a convolution: has convolutions of its own
     "fusion": True,  # several inputs of one shape, merged
     "sampler": False,  # looks elsewhere: the output is sampled from the input
+    "reader": False,  # a query reads from a set of features: inputs of different shapes
     "network": False,  # a network of its own
 }
 
@@ -42,6 +43,7 @@ class Entry:
     :param name: its name in every room of the house: module, notebook, test.
     :param reading: minutes to read the chapter.
     :param seconds: time to run it on two CPU cores, as `make execute` measured it.
+    :param chapter: the mechanism in whose chapter this one is introduced; empty where it has a chapter of its own.
     :param cost: formulas as strings: ``parameters``, ``macs`` (multiply–adds of convolutions, linear layers and
         matrix products for one image), and ``symbols``: which constructor option or other quantity each letter is.
     """
@@ -68,6 +70,7 @@ class Entry:
     reading: int = 0
     seconds: int = 0
     prerequisites: tuple[str, ...] = ()
+    chapter: str = ""
 
     @property
     def module(self) -> str:
@@ -90,6 +93,11 @@ def entries() -> dict[str, Entry]:
             raise ValueError(f"mechanisms.toml: [{name}] status={raw['status']!r} is neither 'ready' nor 'planned'")
         found[name] = Entry(name=name, class_name=raw["class"], ready=raw["status"] == "ready", **rest)
     return found
+
+
+def chapters() -> list[Entry]:
+    """Return the mechanisms that have a chapter of their own, written and planned, in the order of the book."""
+    return [e for e in entries().values() if not e.chapter]
 
 
 def names(family: str | None = None) -> list[str]:

@@ -81,6 +81,9 @@ def figure(
 def show(fig: Figure, alt: str, *, scroll: bool = False, colours: int = 64) -> None:
     """Show a figure in a notebook, with its alt text, as a small PNG, and close it.
 
+    The plain text beside the picture is always the same. Alt texts name numbers, and those of trained models differ in
+    their last digits from machine to machine, which must not fail a notebook that is run again.
+
     :param fig: the figure.
     :param alt: what the figure shows and what is to be seen in it, for a reader who does not see it.
     :param scroll: let the page scroll sideways over a wide figure; its text need then not be readable when shrunk.
@@ -102,12 +105,23 @@ def show(fig: Figure, alt: str, *, scroll: bool = False, colours: int = 64) -> N
     about = {"alt": alt, "width": width} | ({"scroll": True} if scroll else {})
     if get_ipython() is None:  # a script: nothing to show it in
         return
-    display({"image/png": small.getvalue(), "text/plain": alt}, raw=True, metadata={"image/png": about})
+    display({"image/png": small.getvalue(), "text/plain": "[figure]"}, raw=True, metadata={"image/png": about})
 
 
 def _texts(fig: Figure) -> Sequence[Text]:
-    ticks = {t for ax in fig.axes if not ax.axison for axis in (ax.xaxis, ax.yaxis) for t in axis.findobj(Text)}
-    return [t for t in fig.findobj(Text) if t.get_visible() and t.get_text().strip() and t not in ticks]
+    """List the texts that are drawn: not those of axes that are off, nor of ticks that lie beyond their axis."""
+    hidden = set()
+    for ax in fig.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            place = axis.get_transform().transform  # ticks of a logarithmic axis are even in its exponents
+            low, high = sorted(place(axis.get_view_interval()))
+            spare = 1e-9 * (high - low)  # a tick at the very end of its axis is drawn
+            for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+                if not ax.axison or not low - spare <= place(tick.get_loc()) <= high + spare:
+                    hidden.update(tick.findobj(Text))
+            if not ax.axison:
+                hidden.update(axis.findobj(Text))
+    return [t for t in fig.findobj(Text) if t.get_visible() and t.get_text().strip() and t not in hidden]
 
 
 def _refuse_bad_text(texts: Sequence[Text], fig: Figure, scale: float) -> None:

@@ -1,0 +1,215 @@
+"""Record the attention maps of one real run, and leave the model as it was."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from difflib import get_close_matches
+from itertools import chain
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from attention.contract import Attention, Map
+
+__all__ = ["Captured", "Declared", "capture"]
+
+
+class Declared(NamedTuple):
+    """What a block declares of a map, and the sizes that its letters had in this run."""
+
+    map: Map
+    sizes: dict[str, int]
+
+
+class Captured(dict[str, dict[str, Tensor]]):
+    """What :func:`capture` recorded: layer → name → tensor; printed as a table of names and shapes.
+
+    :param inputs: the model's first input.
+    """
+
+    def __init__(self, inputs: Tensor) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.declared: dict[tuple[str, str], Declared] = {}
+
+    def __repr__(self) -> str:
+        rows = [("layer", "map", "declared", "shape")]
+        for layer, found in self.items():
+            for name, tensor in found.items():
+                declared = self.declared.get((layer, name))
+                shape = " × ".join(map(str, tensor.shape))
+                rows.append((layer or "(the model)", name, declared.map.dims if declared else "–", shape))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+        return "\n".join(line.rstrip() for line in lines)
+
+
+def capture(
+    model: nn.Module, x: Tensor | tuple[Tensor, ...], layers: Iterable[str] = (), *, training: bool = False
+) -> Captured:
+    """Run a model once and record the attention maps that this very run used.
+
+    Every :class:`attention.contract.Attention` in the model is found, at any depth; for the run its ``forward`` takes
+    the output of ``attend``, so that maps and output come from one computation. The model is left as it was, also when
+    it raises: modes, buffers (the statistics of batch normalisation among them), hooks, methods, gradients and torch's
+    random state. The run records no gradients, and works on a copy of ``x``, on the device of the model's parameters.
+
+    :param model: any module, an attention block itself among them; not compiled, scripted or wrapped for several GPUs.
+    :param x: the input, or a tuple of inputs.
+    :param layers: the names of further modules (as in ``model.named_modules()``; ``""`` is the model itself), whose
+        output is recorded under ``"output"``, or ``"output 0"``, ``"output 1"``, … where it is a tuple.
+    :param training: run in training mode; by default in evaluation mode, whatever the model's own.
+    :returns: a dictionary from a layer's name to a dictionary from a map's name to the map, detached, on the CPU; in
+        the order in which the layers finished. A layer that runs again in the same run is recorded again as ``name#2``,
+        ``name#3``, …
+    :raises TypeError: for a model that is no module, or that is compiled, scripted or wrapped; for inputs that are no
+        tensors; for a named layer whose output holds no tensor.
+    :raises ValueError: for an unknown layer, a named layer that did not run, a model with parameters that are not yet
+        initialised, and a model without attention where no layer is named.
+    """
+    inputs = _check(model, x)
+    if isinstance(layers, str):
+        raise TypeError(f"layers={layers!r} is one string; give a list of names: [{layers!r}]")
+    layers = list(dict.fromkeys(layers))
+    modules = dict(model.named_modules())
+    for layer in layers:
+        if layer not in modules:
+            near = get_close_matches(layer, modules, n=1) or [name for name in modules if name][:8]
+            raise ValueError(f"layers: the model has no module {layer!r}; it has for example {', '.join(near)}")
+    blocks = {path: module for path, module in modules.items() if isinstance(module, Attention)}
+    if not blocks and not layers:
+        raise ValueError("the model has no attention block; name modules whose output is to be recorded: layers=[…]")
+    captured = Captured(inputs[0].detach().to("cpu", copy=True))
+    with ExitStack() as stack:
+        stack.enter_context(_as_it_was(model))
+        for module in model.modules():
+            module.training = training  # not train(): a module may do more there than set its mode
+        for path, block in blocks.items():
+            stack.enter_context(_attending(block, _keep(captured, path, block)))
+        for layer in layers:
+            stack.enter_context(_hooked(modules[layer], _keep(captured, layer)))
+        model(*_placed(model, inputs))
+    for layer in layers:
+        if "output" not in (names := captured.get(layer, {})) and "output 0" not in names:
+            raise ValueError(f"layers: the module {layer!r} did not run on this input")
+    return captured
+
+
+def _check(model: Any, x: Any) -> tuple[Tensor, ...]:
+    """Refuse what cannot be recorded; return the inputs as a tuple."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: expected a torch.nn.Module, received {type(model).__name__}")
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        raise TypeError(f"model: a {type(model).__name__} runs copies of the model; pass model.module")
+    for path, module in model.named_modules():
+        where = f"the module {path!r}" if path else "the model"
+        if isinstance(module, torch.jit.ScriptModule):
+            raise TypeError(f"model: {where} is scripted, and cannot be recorded; pass the original module")
+        if "_orig_mod" in module._modules or getattr(module, "_compiled_call_impl", None) is not None:
+            raise TypeError(f"model: {where} is compiled, and cannot be recorded; pass the original module")
+    if any(nn.parameter.is_lazy(p) for p in chain(model.parameters(), model.buffers())):
+        raise ValueError("model: some parameters are not yet initialised; run the model once before")
+    inputs = x if isinstance(x, tuple) else (x,)
+    if not inputs or not all(isinstance(each, Tensor) for each in inputs):
+        raise TypeError(f"x: expected a tensor or a tuple of tensors, received {type(x).__name__}")
+    return inputs
+
+
+def _placed(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+    first = next(chain(model.parameters(), model.buffers()), None)
+    device = inputs[0].device if first is None else first.device
+    return [each.detach().to(device, copy=True) for each in inputs]  # a copy: layers may work in place
+
+
+def _keep(captured: Captured, path: str, block: Attention | None = None) -> Callable[..., None]:
+    """Return a function that stores what one call of the module at ``path`` computed."""
+    calls = 0
+
+    def keep(tensors: dict[str, Tensor], inputs: tuple[Any, ...] = ()) -> None:
+        nonlocal calls
+        calls += 1
+        place = path if calls == 1 else f"{path}#{calls}"
+        found = captured.setdefault(place, {})
+        sizes = _sizes(inputs)
+        for name, tensor in tensors.items():
+            found[name] = tensor.detach().to("cpu", copy=True)  # a copy: the next layer may work in place
+            if block is not None and name in block.maps:
+                sizes = block.maps[name].sizes(tuple(tensor.shape), sizes)
+                captured.declared[place, name] = Declared(block.maps[name], sizes)
+
+    return keep
+
+
+def _sizes(inputs: tuple[Any, ...]) -> dict[str, int]:
+    if inputs and isinstance(inputs[0], Tensor) and inputs[0].ndim == 4:
+        return dict(zip("bchw", inputs[0].shape, strict=True))
+    return {}
+
+
+@contextmanager
+def _as_it_was(model: nn.Module) -> Iterator[None]:
+    """Run the body without gradients, and restore modes, buffers and the random state afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    buffers = [(module, dict(module._buffers)) for module in model.modules()]
+    values = {id(b): b.clone() for _, own in buffers for b in own.values() if b is not None}
+    held = chain(model.parameters(), model.buffers())
+    devices = sorted({tensor.device.index for tensor in held if tensor.is_cuda})
+    with torch.random.fork_rng(devices=devices), torch.no_grad():
+        try:
+            yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+            for module, own in buffers:
+                module._buffers.clear()  # a buffer may have been replaced, filled for the first time, or added
+                module._buffers.update(own)
+                for buffer in own.values():
+                    if buffer is not None and not torch.equal(buffer, values[id(buffer)]):
+                        buffer.copy_(values[id(buffer)])
+
+
+@contextmanager
+def _attending(block: Attention, keep: Callable[..., None]) -> Iterator[None]:
+    """For the body, let the block's ``forward`` be its ``attend``, and hand every map to ``keep``."""
+    before = {name: block.__dict__[name] for name in ("attend", "forward") if name in block.__dict__}
+    original = block.attend
+
+    def attend(*inputs: Any, **options: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        output, found = original(*inputs, **options)
+        keep(found, inputs)
+        return output, found
+
+    def forward(*inputs: Any, **options: Any) -> Tensor:
+        return attend(*inputs, **options)[0]
+
+    # Instance attributes, not hooks: a fast forward would never compute the maps. A forward that the user has put
+    # on this instance stays; where it calls attend, the maps are recorded all the same.
+    block.__dict__.update({"forward": forward} | before | {"attend": attend})
+    try:
+        yield
+    finally:
+        for name in ("attend", "forward"):
+            del block.__dict__[name]
+        block.__dict__.update(before)
+
+
+@contextmanager
+def _hooked(module: nn.Module, keep: Callable[..., None]) -> Iterator[None]:
+    """For the body, hand every output of the module to ``keep``."""
+
+    def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if isinstance(output, Tensor):
+            found = {"output": output}
+        elif isinstance(output, tuple | list):
+            found = {f"output {i}": each for i, each in enumerate(output) if isinstance(each, Tensor)}
+        else:
+            found = {}
+        if not found:
+            raise TypeError(f"layers: a {type(module).__name__} returned {type(output).__name__}, not tensors")
+        keep(found)
+
+    handle = module.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()

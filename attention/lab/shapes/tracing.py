@@ -1,0 +1,100 @@
+"""Record a real run of a module, and leave everything as it was."""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from attention.lab.shapes.axes import letters
+from attention.lab.shapes.folding import folded
+from attention.lab.shapes.recorder import Recorder
+from attention.lab.shapes.runs import Trace
+
+__all__ = ["trace", "untouched"]
+
+
+def trace(
+    module: nn.Module,
+    *inputs: Any,
+    depth: int | None = None,
+    names: Mapping[int, str | Sequence[str]] | None = None,
+) -> Trace:
+    """Run a module once and record every tensor, its shape, and the operation that made it.
+
+    The module, its buffers and gradients, the inputs and the random numbers to come are left as they were. It runs in
+    the mode that it is in, with gradients or without as the caller has them.
+
+    :param module: any module, with any Python control flow, on any device.
+    :param inputs: what it is called with.
+    :param depth: how deep submodules are opened. ``None`` opens all; 1 makes one step of each direct child that is
+        called, 0 one of the module itself.
+    :param names: letters of axes by rank, where (B, C), (B, N, C) and (B, C, H, W) are not meant:
+        ``{3: "B C N"}``.
+    :returns: the record.
+    :raises TypeError: for a ``module`` that is not an ``nn.Module``, or a ``depth`` that is not a whole number.
+    :raises ValueError: for a negative ``depth``, or letters that do not fit their rank.
+
+    What happens inside one torch function is not seen: ``nn.MultiheadAttention`` is one step, as is a scripted module.
+    """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module: expected an nn.Module, received {type(module).__name__}")
+    if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int)):
+        raise TypeError(f"depth={depth!r} is not a whole number or None")
+    if depth is not None and depth < 0:
+        raise ValueError(f"depth={depth} is negative; allowed: None, 0, 1, 2, …")
+    if lazy := [name for name, p in module.named_parameters() if nn.parameter.is_lazy(p)]:
+        raise ValueError(f"module: {', '.join(lazy)} not initialised yet; call the module once before it is traced")
+    recorder = Recorder(module, letters(names))
+    with untouched(module):
+        recorder.run(_copied(inputs, {}))
+    return folded(recorder, depth)
+
+
+def _copied(value: Any, memo: dict[int, Tensor]) -> Any:
+    """Copy tensors, wherever they are, so that a module which works in place does not reach the caller's."""
+    if isinstance(value, Tensor):  # a tensor that is given twice stays one tensor
+        return memo.setdefault(id(value), value.detach().clone().requires_grad_(value.requires_grad))
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_copied(v, memo) for v in value))
+    if isinstance(value, list | tuple):
+        return type(value)(_copied(v, memo) for v in value)
+    return {k: _copied(v, memo) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+@contextmanager
+def untouched(module: nn.Module) -> Iterator[None]:
+    """Put a module's attributes, parameters and buffers, and all random numbers, back as they were before."""
+    tables = ("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks")
+    before = [
+        (
+            m,
+            dict(vars(m)),
+            {t: dict(vars(m)[t]) for t in tables if t in vars(m)},
+        )  # a scripted module has no such tables
+        for m in module.modules()
+    ]
+    state = [*module.parameters(), *module.buffers()]
+    with torch.no_grad():
+        copies = [t.clone() for t in state]
+    cuda = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(devices=cuda):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        for m, attributes, saved in before:
+            vars(m).clear()
+            vars(m).update(attributes)
+            for name, content in saved.items():
+                vars(m)[name].clear()
+                vars(m)[name].update(content)
+        with torch.no_grad():
+            for tensor, copy in zip(state, copies, strict=True):
+                if not torch.equal(tensor, copy):
+                    tensor.copy_(copy)

@@ -1,0 +1,258 @@
+"""The tasks of the chapter on Squeeze-and-Excitation: each tests one claim, and can be failed.
+
+Each comes with a limit: what the arm that should fail can reach at best, by an argument or by a computation, so that a
+low score is a property of the mechanism and not of the training.
+"""
+
+from math import comb, log2
+
+import torch
+from torch import Tensor, nn
+
+from attention.contract import Attention, check_positive
+from attention.lab.tasks.task import Task
+
+__all__ = [
+    "GateOf",
+    "PerChannelScale",
+    "bottleneck_limit",
+    "conditional_channel",
+    "gate_patterns",
+    "open_together",
+    "reader",
+    "softmax_limit",
+]
+
+_SIZE = 12  # side of the stripes, in pixels; the map is twice as wide
+_MARK = 8  # width of the bright or dark area at the right edge
+_WINDOW = 5  # side of the reader's convolution: no window sees stripes and mark together
+_PERIOD = 4  # of the stripes, in pixels; it divides _SIZE, so stripes have mean 0
+
+
+def conditional_channel(seed: int = 0, *, train: int = 2000, test: int = 1000, noise: float = 0.3) -> Task:
+    """Channel A tells the class if the mean of channel B is high; if it is low, channel C does.
+
+    A and C hold stripes, one of them horizontal and the other vertical, in the left half. B is bright or dark at the
+    right edge. The class is the direction of the stripes in A where B is bright, and in C where B is dark. All three
+    carry noise. The means of A and C are exactly 0, whatever their stripes: only the mean of B tells anything.
+
+    *What must fail, and why.* Call ``a`` the arrangement (horizontal in A, or horizontal in C) and ``b`` the mark.
+    The class is ``a`` exclusive-or ``b``: knowing only one of the two leaves a fair coin. In :func:`reader`, no
+    window of the convolution sees stripes and mark at once, and what the windows found is averaged and weighted, so
+    without a block its decision is the sign of ``f(a) + g(b)``. Such a sum is right in at most three of the four
+    cases, 75%, and cross-entropy, which is convex in ``f`` and ``g``, is least at ``f = g = 0``: 50%, chance. A
+    learned scale for each channel changes neither. A gate computed from the mean of B multiplies what A and C say.
+
+    :param seed: the same seed gives the same data.
+    :param train: number of training samples.
+    :param test: number of test samples.
+    :param noise: standard deviation of the noise; the stripes' and the mark's amplitude is 1.
+    :returns: the task; inputs are (samples, 3, 12, 24), the channels A, B, C; two classes.
+    """
+    check_positive(train=train, test=test)
+    generator = torch.Generator().manual_seed(seed)
+    return Task(
+        name="conditional channel",
+        train=_conditional(train, noise, generator),
+        test=_conditional(test, noise, generator),
+        classes=2,
+        chance=0.5,
+        about="Channels A and C hold stripes, one horizontal and one vertical. If channel B is bright, the direction "
+        "in A is the class; if B is dark, the direction in C.",
+        labels=("horizontal", "vertical"),
+        channels=("A", "B", "C"),
+    )
+
+
+def _conditional(n: int, noise: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    # Every one of the four cases is equally frequent, to within one sample.
+    case = torch.randperm(n, generator=generator) % 4
+    in_a, bright = case % 2, case // 2
+    x = noise * torch.randn(n, 3, _SIZE, 2 * _SIZE, generator=generator)
+    x = x - x.mean((2, 3), keepdim=True)
+    phase = 2 * torch.pi * torch.rand(n, 2, 1, generator=generator)
+    wave = torch.sin(2 * torch.pi * torch.arange(_SIZE) / _PERIOD + phase)
+    for channel, stripes in ((0, wave[:, 0]), (2, wave[:, 1])):
+        vertical = in_a == (1 if channel == 0 else 0)
+        lying, standing = stripes[:, :, None], stripes[:, None, :]
+        x[:, channel, :, :_SIZE] += torch.where(vertical[:, None, None], standing, lying)
+    x[:, 1, :, -_MARK:] += (2.0 * bright - 1)[:, None, None]
+    return x, torch.where(bright == 1, in_a, 1 - in_a)
+
+
+def reader(block: nn.Module | None = None, *, channels: int = 16) -> nn.Sequential:
+    """The network that reads :func:`conditional_channel`: one convolution, the block, and a linear decision.
+
+    :param block: a block on ``channels`` channels, placed between the convolution and its ReLU; none by default.
+    :param channels: number of channels of the convolution.
+    :returns: the network, from (batch, 3, height, width) to (batch, 2).
+    """
+    layers = [nn.Conv2d(3, channels, _WINDOW, padding=_WINDOW // 2), *([] if block is None else [block])]
+    return nn.Sequential(*layers, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 2))
+
+
+class PerChannelScale(nn.Module):
+    """The control without input: a learned number for each channel, the same for every image.
+
+    :param channels: number of channels.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        check_positive(channels=channels)
+        self.scale = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale each channel (axis 1), whatever the axes after it."""
+        return x * self.scale.view(-1, *[1] * (x.ndim - 2))
+
+
+class GateOf(nn.Module):
+    """A model whose output is a block's gate itself, for tasks that ask for the gate.
+
+    :param block: an attention block with one map.
+    """
+
+    def __init__(self, block: Attention) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the gate, (batch, channels)."""
+        (gate,) = self.block.attend(x)[1].values()
+        return gate.flatten(1)
+
+
+def gate_patterns(
+    seed: int = 0, *, channels: int = 64, permute: bool = False, train: int = 8000, test: int = 1000
+) -> Task:
+    r"""Open exactly the gates of the channels whose mean is positive: the model's output is the gate.
+
+    The means are independent, so all :math:`2^C` patterns are wanted, equally often. A bottleneck of :math:`C/r`
+    numbers can express fewer of them; :func:`bottleneck_limit` computes what that costs at least.
+
+    :param seed: the same seed gives the same data.
+    :param channels: number of channels :math:`C`.
+    :param permute: ask each channel for the sign of another channel's mean (a fixed permutation, drawn with the
+        seed): it matters to blocks that mix neighbouring channels only, and not to SE.
+    :param train: number of training samples.
+    :param test: number of test samples.
+    :returns: the task; inputs are (samples, channels, 2, 2), noise of mean 0 around the channel's mean.
+    """
+    check_positive(channels=channels, train=train, test=test)
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(channels, generator=generator) if permute else torch.arange(channels)
+
+    def draw(n: int) -> tuple[Tensor, Tensor]:
+        z = torch.randn(n, channels, generator=generator)
+        return _with_means(z, generator), (z[:, order] > 0).float()
+
+    asked = "of a channel assigned to it" if permute else "of its channel"
+    return Task(
+        name="gate patterns",
+        train=draw(train),
+        test=draw(test),
+        classes=channels,
+        chance=0.5,
+        about=f"{channels} channels of independent means. A gate must be 1 where the mean {asked} is positive, else 0.",
+        loss="multi-label",
+    )
+
+
+def bottleneck_limit(channels: int, width: int, *, bias: bool = False) -> float:
+    r"""The best accuracy per label on :func:`gate_patterns` through a bottleneck of ``width`` numbers, computed.
+
+    Which gates are above ½ is a pattern of signs: of :math:`W_2 h`, with :math:`h` of :math:`d` numbers. Each of the
+    :math:`C` rows cuts the space of :math:`h` by a plane through the origin, so that there are at most
+    :math:`N = 2 \sum_{k<d} \binom{C-1}{k}` patterns (Cover's count), and :math:`N = \sum_{k \le d} \binom{C}{k}`
+    if a bias lets the planes go elsewhere. One of :math:`N` messages is :math:`\log_2 N` bits, and to describe
+    :math:`C` fair coins with a share :math:`p` of errors takes at least :math:`C (1 - H(p))` bits, :math:`H` being the
+    entropy of a coin (Shannon's rate–distortion bound). The limit is :math:`1 - p` at equality.
+
+    :param channels: :math:`C`.
+    :param width: :math:`d`, that is :math:`C/r`.
+    :param bias: whether the layer after the bottleneck has one.
+    :returns: the limit, between 0.5 and 1. Trained bottlenecks stay well below it.
+    """
+    check_positive(channels=channels, width=width)
+    if bias:
+        patterns = sum(comb(channels, k) for k in range(width + 1))
+    else:
+        patterns = 2 * sum(comb(channels - 1, k) for k in range(width))
+    rate = log2(patterns) / channels
+    low, high = 0.0, 0.5  # the error p: H grows with it
+    for _ in range(60):
+        middle = (low + high) / 2
+        entropy = -middle * log2(middle) - (1 - middle) * log2(1 - middle)
+        low, high = (middle, high) if 1 - entropy > rate else (low, middle)
+    return 1 - high if rate < 1 else 1.0
+
+
+def open_together(
+    seed: int = 0, *, channels: int = 16, open: tuple[int, ...] = (1, 8), train: int = 4000, test: int = 1000
+) -> Task:
+    r"""Open exactly the gates of the marked channels, of which there are now few, now many.
+
+    A marked channel has mean 1, the others −1. In each sample the number of marked channels is drawn from ``open``.
+    Gates that sum to 1 give each of :math:`n` open gates :math:`1/n` on average; a learned common factor can mend that
+    for one number, not for two. :func:`softmax_limit` computes the best score that is left. (A factor for *each*
+    channel finds a way round: it gives one channel up, which then takes what is left of the sum.)
+
+    :param seed: the same seed gives the same data.
+    :param channels: number of channels.
+    :param open: the numbers of gates that must be open together, drawn equally often.
+    :param train: number of training samples.
+    :param test: number of test samples.
+    :returns: the task; inputs are (samples, channels, 2, 2), noise of mean 0 around the channel's mean.
+    :raises ValueError: for an empty ``open``, or numbers that are not between 1 and ``channels``.
+    """
+    check_positive(channels=channels, train=train, test=test)
+    if not open or not all(1 <= n <= channels for n in open):
+        raise ValueError(f"open={open} must name numbers between 1 and channels={channels}")
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(n: int) -> tuple[Tensor, Tensor]:
+        counts = torch.tensor(open)[torch.randperm(n, generator=generator) % len(open)]
+        rank = torch.rand(n, channels, generator=generator).argsort(1).argsort(1)
+        gates = (rank < counts[:, None]).float()
+        return _with_means(2 * gates - 1, generator), gates
+
+    return Task(
+        name="open together",
+        train=draw(train),
+        test=draw(test),
+        classes=channels,
+        chance=0.0,
+        about=f"{channels} channels, of which {' or '.join(map(str, open))} are marked by a positive mean. The gates "
+        "of the marked channels must be 1 and all others 0.",
+        loss="mse",
+    )
+
+
+def softmax_limit(task: Task, *, scaled: bool = True) -> float:
+    r"""The best R² on :func:`open_together` of gates :math:`\alpha\,p` with :math:`\sum_c p_c = 1`, computed.
+
+    Where :math:`n` of :math:`C` gates should be 1, the squared error is least if the surplus or the lack
+    :math:`\alpha - n` is shared equally: among all gates, :math:`(\alpha - n)^2 / C`, or, as none can be negative,
+    among the open ones only, :math:`(\alpha - n)^2 / n` for :math:`\alpha < n`. The mean over the test samples is
+    convex in :math:`\alpha`; its minimum is found numerically.
+
+    :param task: the task, of which the test targets are used.
+    :param scaled: whether the common factor :math:`\alpha` may be learned; else it is 1.
+    :returns: the limit.
+    """
+    from scipy.optimize import minimize_scalar
+
+    gates = task.test[1].double()
+    n = gates.sum(1)
+
+    def error(alpha: float) -> float:
+        return ((alpha - n) ** 2 / torch.where(n > alpha, n, float(task.classes))).sum().item()
+
+    least = minimize_scalar(error, bounds=(0, task.classes), method="bounded").fun if scaled else error(1.0)
+    return 1 - least / (gates - gates.mean(0)).square().sum().item()
+
+
+def _with_means(z: Tensor, generator: torch.Generator) -> Tensor:
+    noise = torch.randn(*z.shape, 2, 2, generator=generator)
+    return z[:, :, None, None] + noise - noise.mean((2, 3), keepdim=True)

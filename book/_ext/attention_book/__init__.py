@@ -1,0 +1,24 @@
+"""The Sphinx extension of this book.
+
+Each module settles one thing that Jupyter Book leaves open and has a ``setup`` of its own.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+
+# The registry is read from the sources: the environment that builds the book has not installed them.
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from attention_book import access, addresses, api, cards, figures, launch, mathjax, mechanisms, references
+
+__all__ = ["setup"]
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Set up every part of the extension."""
+    for part in (access, addresses, api, cards, figures, launch, mathjax, mechanisms, references):
+        part.setup(app)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

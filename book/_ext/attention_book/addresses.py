@@ -1,0 +1,62 @@
+"""The book's addresses: read from ``settings.toml``, the one place that holds them."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.errors import ConfigError
+
+__all__ = ["colab", "load", "setup"]
+
+_NEEDED = ("site", "repository", "branch", "pages")
+
+
+def load(root: Path) -> dict[str, str]:
+    """Read the addresses.
+
+    :param root: the folder that holds ``settings.toml``.
+    :returns: ``site`` (where the book is published), ``repository`` (its address on GitHub), ``branch`` (of the
+        sources) and ``pages`` (of the published pages).
+    :raises ConfigError: where one of the four is missing, or the repository is not a GitHub address.
+    """
+    path = root / "settings.toml"
+    if not path.is_file():
+        raise ConfigError(f"{path.name} is missing: it holds the book's addresses ({', '.join(_NEEDED)})")
+    found = tomllib.loads(path.read_text(encoding="utf-8"))
+    missing = [key for key in _NEEDED if not isinstance(found.get(key), str) or not found[key]]
+    if missing:
+        raise ConfigError(f"{path.name}: {', '.join(missing)} missing; needed: {', '.join(_NEEDED)}")
+    if not found["repository"].startswith("https://github.com/"):
+        raise ConfigError(f"{path.name}: repository={found['repository']!r} is not on https://github.com/")
+    return {key: found[key].rstrip("/") for key in _NEEDED}
+
+
+def colab(settings: dict[str, str], page: str) -> str | None:
+    """Return the address of a chapter's Colab edition.
+
+    :param settings: the addresses, as :func:`load` returns them.
+    :param page: the page's name in the book: ``notebooks/<family>/<name>``.
+    :returns: the address, or ``None`` for a page that is not a chapter.
+    """
+    folder, *rest = page.split("/")
+    if folder != "notebooks" or len(rest) != 2:
+        return None
+    owner_and_name = settings["repository"].removeprefix("https://github.com/")
+    path = f"{owner_and_name}/blob/{settings['pages']}/colab/{'/'.join(rest)}.ipynb"
+    return f"https://colab.research.google.com/github/{path}"
+
+
+def _apply(app: Sphinx, config: Config) -> None:
+    settings = load(Path(app.confdir))
+    config.addresses = settings
+    config.html_baseurl = settings["site"] + "/"
+    options: dict[str, Any] = config.html_theme_options
+    options |= {"repository_url": settings["repository"], "repository_branch": settings["branch"]}
+
+
+def setup(app: Sphinx) -> None:
+    """Fill Sphinx's and the theme's options from the settings, before anything reads them."""
+    app.add_config_value("addresses", {}, "env", [dict])
+    app.connect("config-inited", _apply, priority=1)

@@ -1,0 +1,54 @@
+"""MathJax from the site itself: the files that the pages need, from the package ``sphinx-mathjax-offline``.
+
+That package's own extension copies all of MathJax (28 MB). The book needs the TeX reader, its extensions (they are
+loaded when a formula first uses one) and one output with its fonts: a tenth.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import copytree
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.errors import ExtensionError
+
+__all__ = ["FILES", "setup"]
+
+#: What is copied, relative to MathJax's folder.
+FILES = ("tex-chtml.js", "input/tex/extensions", "output/chtml/fonts")
+
+
+def source() -> Path:
+    """Return the installed package's MathJax folder.
+
+    :raises ExtensionError: where the package is not installed.
+    """
+    spec = find_spec("sphinx-mathjax-offline")
+    if spec is None or spec.origin is None:
+        raise ExtensionError("sphinx-mathjax-offline is not installed: formulas could not be rendered")
+    return Path(spec.origin).parent / "static" / "mathjax"
+
+
+def _configure(app: Sphinx, config: Config) -> None:
+    config.mathjax_path = "mathjax/tex-chtml.js"
+    # The menu would load speech engines that are not copied; hidden MathML, which screen readers read, stays on.
+    config.mathjax3_config = (config.mathjax3_config or {}) | {"options": {"enableMenu": False}}
+
+
+def _copy(app: Sphinx, exception: Exception | None) -> None:
+    if exception is not None or app.builder.format != "html":
+        return
+    target = Path(app.outdir) / "_static" / "mathjax"
+    for name in FILES:
+        here, there = source() / name, target / name
+        if here.is_dir():
+            copytree(here, there, dirs_exist_ok=True)
+        else:
+            there.parent.mkdir(parents=True, exist_ok=True)
+            there.write_bytes(here.read_bytes())
+
+
+def setup(app: Sphinx) -> None:
+    """Point the pages at the site's own MathJax, and copy it when the build has succeeded."""
+    app.connect("config-inited", _configure)
+    app.connect("build-finished", _copy)

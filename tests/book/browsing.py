@@ -1,0 +1,108 @@
+"""Look at pages in Chromium, and say what is wrong with them."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.parse import urlsplit
+
+__all__ = ["CHROMIUM", "Look", "serve"]
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+#: The functions of ``checks.js``, one a check, as an expression.
+_CHECKS = Path(__file__).with_name("checks.js").read_text(encoding="utf-8").partition("\n")[2].rstrip(";\n")
+
+#: Without its preload axe does not fetch the style sheets again, some from the wrong place.
+_AXE = {"resultTypes": ["violations"], "preload": False}
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[str]:
+    """Serve a folder on loopback while the block runs; gives its address."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class Look:
+    """One window on the site: a width, a mode, and what went wrong on the pages that it visited.
+
+    :param browser: the browser.
+    :param address: where the site is served; a request to any other host is a problem.
+    :param width: of the window, in pixels.
+    :param mode: ``light`` or ``dark``.
+    """
+
+    def __init__(self, browser: Any, address: str, width: int, mode: str = "light") -> None:
+        self.address, self.width, self.mode = address, width, mode
+        self.context = browser.new_context(viewport={"width": width, "height": 900})
+        self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
+        self.context.add_init_script(f"localStorage.mode = '{mode}'; localStorage.theme = '{mode}'")
+        self.page = self.context.new_page()
+        self.noise: list[str] = []
+        self.page.on("console", self._heard)
+        self.page.on("pageerror", lambda error: self.noise.append(f"an error of a script: {error}"))
+        self.page.on("requestfailed", lambda request: self.noise.append(f"a request failed: {request.url}"))
+        self.context.route(lambda url: urlsplit(url).netloc != urlsplit(address).netloc, self._refuse)
+
+    def __enter__(self) -> "Look":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.context.close()
+
+    def _heard(self, message: Any) -> None:
+        if message.type == "error":
+            self.noise.append(f"an error on the console: {message.text} ({message.location.get('url', '')})")
+
+    def _refuse(self, route: Any) -> None:
+        self.noise.append(f"a request to a foreign host: {route.request.url}")
+        route.abort()
+
+    def visit(self, name: str) -> Any:
+        """Open a page and wait until it is loaded and its formulas are typeset.
+
+        :param name: its path on the site.
+        :returns: the page.
+        """
+        self.noise.clear()
+        self.page.goto(f"{self.address}/{name}")
+        self.page.evaluate("async () => { await window.MathJax?.startup?.promise; await document.fonts.ready; }")
+        self.page.wait_for_timeout(100)
+        return self.page
+
+    def problems(self, name: str, *, axe: Any = None) -> list[str]:
+        """Visit a page and name all that is wrong with it.
+
+        :param name: its path on the site.
+        :param axe: an ``Axe`` that judges accessibility too; its serious and critical findings count.
+        """
+        page = self.visit(name)
+        found = page.evaluate(
+            f"async () => {{ const checks = {_CHECKS};"
+            " return (await Promise.all(Object.values(checks).map((check) => check()))).flat(); }"
+        )
+        if axe is not None:
+            found += _serious(axe.run(page, options=_AXE).response["violations"])
+        where = f"{name} ({self.width} px, {self.mode})"
+        return [f"{where}: {problem}" for problem in [*self.noise, *found]]
+
+
+def _serious(violations: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"axe: {violation['id']}, {violation['impact']}: {violation['help']}: {node['html'][:150]}"
+        for violation in violations
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"][:3]
+    ]

@@ -1,0 +1,144 @@
+"""Every page in a real browser, at two widths and in both modes; and what a reader does there: search, copy, launch."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.book.browsing import Look, serve
+from tests.book.conftest import ROOT
+from tests.book.reading import pages
+from tests.book.test_build import listed
+
+WIDE, NARROW = 1280, 390
+
+
+@pytest.fixture(scope="session")
+def axe() -> Any:
+    return pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+
+
+@pytest.fixture(scope="module")
+def wide(browser: Any, address: str) -> Any:
+    with Look(browser, address, WIDE) as look:
+        yield look
+
+
+@pytest.fixture(scope="module")
+def narrow(browser: Any, address: str) -> Any:
+    with Look(browser, address, NARROW) as look:
+        yield look
+
+
+def chapters() -> list[str]:
+    return [name for name in listed() if name.startswith("notebooks/")]
+
+
+@pytest.mark.parametrize(
+    ("width", "mode", "judged"),  # axe, which takes longest, sees both widths and both modes, once each
+    [(WIDE, "light", True), (WIDE, "dark", False), (NARROW, "light", False), (NARROW, "dark", True)],
+)
+def test_pages_have_no_faults(
+    browser: Any, address: str, site: Path, axe: Any, width: int, mode: str, judged: bool
+) -> None:
+    names = [path.relative_to(site).as_posix() for path in pages(site)]
+    names.remove("index.html")  # leads on to the first page
+    assert len(names) > len(listed()), "the indices and the search page are looked at too"
+    with Look(browser, address, width, mode) as look:
+        found = [problem for name in names for problem in look.problems(name, axe=axe if judged else None)]
+    assert found == [], "\n".join(found)
+
+
+def test_search_finds_the_chapter(wide: Look) -> None:
+    page = wide.visit(f"{listed()[0]}.html")
+    page.locator(".search-button__button:visible").click()
+    page.locator("dialog[open] input[type=search]").fill("excitation")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search.html?q=excitation*")
+    page.locator("#search-results li a").first.wait_for()
+    found = page.locator("#search-results li a").evaluate_all("links => links.map(link => link.pathname)")
+    assert any(path.endswith("/notebooks/channel/se.html") for path in found), found
+    assert wide.noise == []
+
+
+def test_launch_button_leads_to_the_colab_edition(wide: Look) -> None:
+    from attention_book.addresses import colab, load
+
+    for name in listed():
+        page = wide.visit(f"{name}.html")
+        expected = colab(load(ROOT), name)
+        buttons = page.locator(".btn-launch-colab").evaluate_all("links => links.map(link => link.href)")
+        assert buttons == ([expected] if name in chapters() else []), name
+        if expected:
+            assert page.get_by_role("link", name="Run this chapter in Colab").count() == 1
+            others = page.locator("a[href*='colab.research']").evaluate_all("links => links.map(link => link.href)")
+            assert set(others) == {expected}, "another way into Colab"
+
+
+def test_code_can_be_copied(wide: Look) -> None:
+    for name in chapters():
+        page = wide.visit(f"{name}.html")
+        cells = page.locator("div.cell_input pre")
+        assert cells.count() > 0
+        assert page.locator("div.cell_input button.copybtn").count() == cells.count()
+        cell = page.locator("div.cell_input:not(details *)").first
+        cell.scroll_into_view_if_needed()
+        cell.hover()
+        cell.locator("button.copybtn").click()
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied.strip() == cell.locator("pre").inner_text().strip()
+
+
+def test_menus_open_on_a_phone(narrow: Look) -> None:
+    page = narrow.visit(f"{chapters()[0] if chapters() else listed()[1]}.html")
+    link = page.locator(f".bd-links a[href$='{listed()[1].rpartition('/')[2]}.html']").first
+    assert not link.is_visible()
+    page.locator("button.primary-toggle:visible").click()
+    link.wait_for(state="visible")
+    page.keyboard.press("Escape")
+    link.wait_for(state="hidden")
+    page.locator("button.secondary-toggle:visible").click()
+    page.locator("#pst-secondary-sidebar-modal[open] nav a").first.wait_for(state="visible")
+
+
+DOT = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
+PAGE = """<!doctype html><html lang="en" data-theme="light"><head><title>A page</title>
+<style>body {{ color: #111; background: #fff }}</style></head>
+<body><main><h1>A page</h1><input type="search" aria-label="Search"><article>{}</article></main></body></html>"""
+
+FAULTS = {
+    "sticks out": '<p style="width: 500px">wide</p>',
+    "foreign host": '<img src="http://fonts.example/a.png" alt="a">',
+    "on the console": "<script>console.error('oh')</script>",
+    "error of a script": "<script>nothing.at.all()</script>",
+    "a request failed": '<script>fetch("http://127.0.0.1:9/").catch(() => 0)</script>',
+    "axe: image-alt": f'<img src="{DOT}">',
+    "axe: color-contrast": '<p style="color: #bbb">pale</p>',
+    "formula is not rendered": '<span class="math">x</span>',
+    "formula has an error": '<span class="math"><mjx-container><mjx-merror>x</mjx-merror></mjx-container></span>',
+    "2 visible search": '<input type="search" aria-label="Search again">',
+    "contrast of": "<style>article { color: #777 }</style>",
+    "wrong ground": "<style>body { background: #000 } article { color: #fff }</style>",
+    "no white face": f'<img class="figure-face" alt="a" src="{DOT}">',
+    "no key reaches it": '<div style="overflow-x: auto"><p style="width: 500px">wide</p></div>',
+}
+
+
+@pytest.fixture(scope="module")
+def faulty(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("faulty")
+    for number, fault in enumerate(["<p>Nothing wrong.</p>", *FAULTS.values()]):
+        (folder / f"{number}.html").write_text(PAGE.format(fault), encoding="utf-8")
+    (folder / "favicon.ico").write_bytes(b"")
+    with serve(folder) as address, Look(browser, address, NARROW) as look:
+        yield look
+
+
+def test_a_page_without_fault_passes(faulty: Look, axe: Any) -> None:
+    assert faulty.problems("0.html", axe=axe) == []
+
+
+@pytest.mark.parametrize(("number", "fault"), list(enumerate(FAULTS, start=1)))
+def test_faults_are_noticed(faulty: Look, axe: Any, number: int, fault: str) -> None:
+    found = faulty.problems(f"{number}.html", axe=axe)
+    assert any(fault in problem for problem in found), found

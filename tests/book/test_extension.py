@@ -1,0 +1,246 @@
+"""The book's own Sphinx extension, on a small book of its own: what it does, and what it refuses."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from attention_book.addresses import colab, load
+from attention_book.api import lower_roles
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from sphinx.errors import ConfigError
+
+from attention.registry import entries, entry
+from tests.book.conftest import ROOT
+from tools.chapters import METADATA, settings
+
+DOT = "R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
+SETTINGS = """
+site = "https://book.example/"
+repository = "https://github.com/someone/book"
+branch = "main"
+pages = "gh-pages"
+"""
+CONF = """
+extensions = ["myst_nb", "attention_book"]
+html_theme = "sphinx_book_theme"
+html_theme_options = {"navbar_persistent": []}
+nb_execution_mode = "off"
+myst_enable_extensions = ["colon_fence", "dollarmath", "fieldlist"]
+autodoc2_packages = [{"path": "package", "module": "attention", "auto_mode": False}]
+autodoc2_render_plugin = "myst"
+autodoc2_index_template = None
+autodoc2_class_docstring = "both"
+autodoc2_hidden_objects = ["dunder", "private", "inherited", "undoc"]
+"""
+MODULE = '''
+"""A module with a formula: $$ y = x $$"""
+
+from torch import Tensor, nn
+
+__all__ = ["LIMIT", "Block", "double"]
+
+#: How far it goes,
+#: at most.
+LIMIT = 3
+
+
+class _Base(nn.Module):
+    """A base that nobody sees."""
+
+
+class Block(_Base):
+    """A block.
+
+    :param width: see :data:`LIMIT` and :meth:`run`, and what is not shown, :func:`_hidden`.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+
+    def run(self, x: Tensor) -> Tensor:
+        """Run it."""
+
+
+def double(x: Tensor) -> Tensor:
+    """Double it.
+
+    :param x: what is doubled, $x$.
+    :returns: $2x$.
+    :raises ValueError: never.
+    """
+
+
+def _hidden() -> None:
+    """Hide."""
+
+
+def unlisted() -> None:
+    """Nobody lists it."""
+'''
+CARD = """\
+<!-- card: begin -->
+| SE | in short |
+|:--|:--|
+| **Year** | 2018 |
+<!-- card: end -->
+
+| a | b |
+|--|--|
+| 1 | 2 |
+"""
+
+
+def picture(**about: Any) -> Any:
+    """Make an output as ``attention.lab.style.show`` does."""
+    data = {"image/gif": DOT, "text/plain": "a dot"}
+    return new_output("display_data", data=data, metadata={"image/gif": about} if about else {})
+
+
+def small_book(folder: Path, outputs: list[Any], module: str = MODULE, api: str = "attention") -> Path:
+    """Write a book with one chapter, whose one code cell has the given outputs, and an API page."""
+    chapter = folder / "notebooks" / "channel" / "se.ipynb"
+    chapter.parent.mkdir(parents=True)
+    cells = [new_markdown_cell(f"# SE\n\n{CARD}\n\n$x$"), new_code_cell("show()", execution_count=1, outputs=outputs)]
+    chapter.write_text(nbformat.writes(new_notebook(cells=cells, metadata=METADATA)), encoding="utf-8")
+    (folder / "package").mkdir()
+    (folder / "package" / "__init__.py").write_text(module, encoding="utf-8")
+    (folder / "conf.py").write_text(CONF, encoding="utf-8")
+    (folder / "settings.toml").write_text(SETTINGS, encoding="utf-8")
+    toctree = ":::{toctree}\nnotebooks/channel/se\napi\n:::"
+    (folder / "index.md").write_text(f"# Book\n\n:::{{mechanisms}}\n:::\n\n{toctree}\n", encoding="utf-8")
+    (folder / "api.md").write_text(f"# The API\n\n:::{{api}} {api}\n:::\n", encoding="utf-8")
+    return folder
+
+
+def build(folder: Path, *, path: list[str] | None = None) -> tuple[int, str]:
+    """Build it strictly; with ``path``, by an interpreter that sees only these folders and the standard library."""
+    search = [str(ROOT), str(ROOT / "book" / "_ext"), *(path or [])]
+    flags = ["-S"] if path else []
+    command = [sys.executable, *flags, "-m", "sphinx", "-b", "html", "-W", "-n", "--keep-going", ".", "out"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(search)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def read(folder: Path, page: str) -> BeautifulSoup:
+    return BeautifulSoup((folder / "out" / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    outputs = [picture(alt="A dot", width=40), picture(alt="A wide dot", width=900, scroll=True)]
+    folder = small_book(tmp_path_factory.mktemp("book"), outputs)
+    status, text = build(folder)
+    assert status == 0, text
+    return folder
+
+
+def test_figures_of_one_cell_keep_their_own_alt_text(book: Path) -> None:
+    figures = read(book, "notebooks/channel/se").select("article img.figure-face")
+    assert [figure["alt"] for figure in figures] == ["A dot", "A wide dot"]
+    assert [figure.find_parent(class_="scroll") is not None for figure in figures] == [False, True]
+    assert ["40px" in figures[0]["style"], "900px" in figures[1]["style"]] == [True, True]
+
+
+def test_a_figure_without_alt_text_and_an_unknown_module_fail_the_build(tmp_path: Path) -> None:
+    status, text = build(small_book(tmp_path, [picture(width=40)], api="attention.nothing"))
+    assert status != 0
+    assert "a figure has no alt text" in text
+    assert "nothing public at or below attention.nothing" in text
+
+
+def test_the_launch_button_is_on_chapters_only(book: Path) -> None:
+    expected = "https://colab.research.google.com/github/someone/book/blob/gh-pages/colab/channel/se.ipynb"
+    button = read(book, "notebooks/channel/se").select("a.btn-launch-colab")
+    assert [link["href"] for link in button] == [expected]
+    assert not read(book, "index").select("a.btn-launch-colab")
+
+
+def test_the_card_is_marked_and_no_other_table(book: Path) -> None:
+    tables = read(book, "notebooks/channel/se").select("article table")
+    assert ["chapter-card" in table["class"] for table in tables] == [True, False]
+
+
+def test_the_list_of_mechanisms_links_to_what_is_written(book: Path) -> None:
+    tables = read(book, "index").select("table.mechanisms")
+    names = " ".join(table.get_text(" ", strip=True) for table in tables)
+    assert all(entry.title in names for entry in entries().values())
+    links = [link["href"] for table in tables for link in table.select("a.reference")]
+    assert links == ["notebooks/channel/se.html"], "the one chapter of this small book"
+
+
+def test_mathjax_is_on_the_site(book: Path) -> None:
+    page = read(book, "notebooks/channel/se")
+    source = [script["src"] for script in page.select("script[src*=mathjax]")]
+    assert [(book / "out" / "notebooks" / "channel" / path.partition("?")[0]).resolve().is_file() for path in source]
+    assert not [script for script in source if script.startswith("http")]
+    assert list((book / "out" / "_static" / "mathjax" / "output" / "chtml" / "fonts").rglob("*.woff"))
+
+
+def test_the_api_page_shows_what_is_public(book: Path) -> None:
+    page = read(book, "api").select_one("article")
+    names = [name.get_text() for name in page.select("dt.sig .descname")]
+    assert names == ["LIMIT", "Block", "run", "double"]
+    text = page.get_text(" ", strip=True)
+    assert "How far it goes, at most." in " ".join(text.split())
+    assert not {"Bases", "_Base", ":data:", ":func:", ":meth:"} & set(text.replace("(", " ").split())
+    assert page.select("dl.field-list"), "field lists are rendered"
+    assert len(page.select(".math")) == 3, "and so are formulas"
+    targets = {link["href"] for link in page.select("a.reference.internal")}
+    assert {"#attention.LIMIT", "#attention.Block.run"} <= targets
+    assert "_hidden" in [code.get_text() for code in page.select("dd code")]
+
+
+def test_the_api_page_needs_no_torch(book: Path, tmp_path: Path) -> None:
+    """Build it again where neither torch nor anything that rests on it can be found; the page is the same."""
+    hidden = ("torch", "functorch", "jaxtyping", "einops", "matplotlib", "sympy", "numpy", "scipy")
+    visible = tmp_path / "site-packages"
+    visible.mkdir()
+    for found in Path(nbformat.__file__).parents[1].iterdir():
+        if not found.name.startswith(hidden):
+            (visible / found.name).symlink_to(found)
+    again = small_book(tmp_path / "book", [picture(alt="A dot")])
+    status, text = build(again, path=[str(visible)])
+    assert status == 0, text
+    assert str(read(again, "api").select_one("article")) == str(read(book, "api").select_one("article"))
+
+
+def test_roles_are_written_as_myst_does() -> None:
+    known = {"a.b.run", "a.b.Block", "a.b.Block.run", "a.b.hidden"}
+    page = known - {"a.b.hidden"}
+    assert lower_roles(":meth:`run`", "a.b.Block", known, page) == "{py:meth}`run <a.b.Block.run>`"
+    assert lower_roles(":py:func:`run`", "a.b.other", known, page) == "{py:func}`run <a.b.run>`"
+    assert lower_roles(":func:`hidden`", "a.b", known, page) == "`hidden`"
+    assert lower_roles(":func:`wrong`", "a.b", known, page) == "{py:func}`wrong`", "Sphinx warns of it"
+    assert lower_roles("{py:func}`run`: a `:param x:`", "a.b", known, page) == "{py:func}`run`: a `:param x:`"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (SETTINGS.replace("site", "where"), "site missing"),
+        (SETTINGS.replace('"main"', '""'), "branch missing"),
+        (SETTINGS.replace("github.com", "elsewhere.example"), "is not on https://github.com/"),
+        (None, "is missing"),
+    ],
+)
+def test_settings_are_checked(tmp_path: Path, text: str | None, problem: str) -> None:
+    if text is not None:
+        (tmp_path / "settings.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=problem):
+        load(tmp_path)
+
+
+def test_settings_agree_with_those_of_the_tools() -> None:
+    assert colab(load(ROOT), "notebooks/channel/se") == settings(ROOT).colab(entry("se"))
+
+
+def test_only_chapters_have_a_colab_edition() -> None:
+    addresses = load(ROOT)
+    assert colab(addresses, "book/idea") is None
+    assert colab(addresses, "notebooks/readme") is None

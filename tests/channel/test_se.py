@@ -1,0 +1,132 @@
+"""Squeeze-and-Excitation: its Spec for the laws, and what holds for this block alone."""
+
+from math import exp
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import strategies as st
+from torch import nn
+
+from attention.channel.se import SqueezeExcitation
+from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases
+
+Image = list[list[list[list[float]]]]
+
+
+def naive(block: SqueezeExcitation, u: Image) -> tuple[Image, dict[str, Image]]:
+    """Equations (2), (3) and (4) of the paper, one number at a time."""
+    w1, w2 = block.reduce.weight.tolist(), block.expand.weight.tolist()
+    b1 = [0.0] * len(w1) if block.reduce.bias is None else block.reduce.bias.tolist()
+    b2 = [0.0] * len(w2) if block.expand.bias is None else block.expand.bias.tolist()
+    output, gates = [], []
+    for sample in u:
+        z = []  # equation (2): z_c = 1 / (H W) · Σ_i Σ_j u_c(i, j)
+        for u_c in sample:
+            total = 0.0
+            for row in u_c:
+                for value in row:
+                    total += value
+            z.append(total / (len(u_c) * len(u_c[0])))
+        hidden = []  # equation (3), inside: δ(W₁ z)
+        for weights, offset in zip(w1, b1, strict=True):
+            total = offset
+            for c, weight in enumerate(weights):
+                total += weight * z[c]
+            hidden.append(total if total > 0 else 0.0)
+        s = []  # equation (3), outside: s = σ(W₂ δ(W₁ z))
+        for weights, offset in zip(w2, b2, strict=True):
+            total = offset
+            for k, weight in enumerate(weights):
+                total += weight * hidden[k]
+            s.append(1 / (1 + exp(-total)))
+        # Equation (4): x̃_c = s_c · u_c
+        output.append([[[s_c * value for value in row] for row in u_c] for s_c, u_c in zip(s, sample, strict=True)])
+        gates.append([[[s_c]] for s_c in s])
+    return output, {"channel": gates}
+
+
+@st.composite
+def options(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw the constructor's arguments."""
+    channels = draw(st.integers(1, 16))
+    divisors = [r for r in range(1, channels + 1) if channels % r == 0]
+    return {"channels": channels, "reduction": draw(st.sampled_from(divisors)), "bias": draw(st.booleans())}
+
+
+SPEC = Spec(
+    name="se",
+    cases=cases(options()),
+    fixed=(
+        Case({"channels": 8, "reduction": 2, "bias": True}, batch=3, height=3, width=5),
+        Case({"channels": 8, "reduction": 4, "bias": False}, batch=2, height=4, width=3, seed=1),
+        Case({"channels": 16}, batch=2, height=1, width=1, seed=2),  # the default reduction, one hidden unit
+    ),
+    naive=naive,
+    bad_arguments=(
+        BadArguments({"channels": 30, "reduction": 16}, ValueError, "channels=30 is not divisible by reduction=16"),
+        BadArguments({"channels": 8}, ValueError, "channels=8 is not divisible by reduction=16.*1, 2, 4, 8"),
+        BadArguments({"channels": 0}, ValueError, "channels=0 is not positive"),
+        BadArguments({"channels": -16}, ValueError, "channels=-16 is not positive"),
+        BadArguments({"channels": 16, "reduction": 0}, ValueError, "reduction=0 is not positive"),
+        BadArguments({"channels": 16, "reduction": 4.0}, TypeError, "reduction=4.0 is not a whole number"),
+        BadArguments({"channels": "16"}, TypeError, "channels='16' is not a whole number"),
+        BadArguments({"channels": True, "reduction": 1}, TypeError, "channels=True is not a whole number"),
+    ),
+    bad_inputs=bad_images(),
+)
+
+
+def test_gates_computed_by_hand() -> None:
+    """Two channels, small enough to compute in the head: means 1 and 3, one hidden unit, gates σ(2) and σ(−4)."""
+    block = SqueezeExcitation(2, reduction=2)
+    with torch.no_grad():
+        block.reduce.weight.copy_(torch.tensor([[-1.0, 1.0]]))  # 3 − 1 = 2
+        block.expand.weight.copy_(torch.tensor([[1.0], [-2.0]]))
+    x = torch.stack([torch.tensor([[0.0, 2.0]]), torch.tensor([[2.0, 4.0]])])[None]
+    expected = torch.tensor([1 / (1 + exp(-2)), 1 / (1 + exp(4))])
+    torch.testing.assert_close(block.weights(x)[0, :, 0, 0], expected)
+    torch.testing.assert_close(block(x)[0, :, 0], expected[:, None] * x[0, :, 0])
+
+
+def test_gate_is_blind_to_where_things_are() -> None:
+    block, x = SqueezeExcitation(16, 4).double(), torch.randn(2, 16, 5, 6, dtype=torch.float64)
+    shuffled = x.flatten(2)[..., torch.randperm(30)].view_as(x)
+    torch.testing.assert_close(block.weights(shuffled), block.weights(x))
+
+
+def test_each_gate_sees_every_channel() -> None:
+    """The Jacobian of the gates by the channel means has no zero, as long as a hidden unit is awake."""
+    block = SqueezeExcitation(8, 2, bias=True).double()
+    nn.init.constant_(block.reduce.bias, 10.0)
+    jacobian = torch.autograd.functional.jacobian(
+        lambda z: block.weights(z[None, :, None, None]).flatten(), torch.randn(8, dtype=torch.float64)
+    )
+    assert (jacobian != 0).all()
+
+
+def test_zero_input_opens_every_gate_half() -> None:
+    block = SqueezeExcitation(16)
+    torch.testing.assert_close(block.weights(torch.zeros(1, 16, 3, 3)), torch.full((1, 16, 1, 1), 0.5))
+
+
+@pytest.mark.parametrize(("channels", "reduction"), [(256, 16), (2048, 16), (64, 4)])
+def test_parameter_counts_of_the_paper(channels: int, reduction: int) -> None:
+    """2C²/r without biases, as section 4 of the paper counts; C/r + C more with them."""
+    count = sum(p.numel() for p in SqueezeExcitation(channels, reduction).parameters())
+    assert count == 2 * channels**2 // reduction
+    with_bias = sum(p.numel() for p in SqueezeExcitation(channels, reduction, bias=True).parameters())
+    assert with_bias == count + channels // reduction + channels
+
+
+def test_biases_are_those_of_two_one_by_one_convolutions() -> None:
+    """The authors' network writes the layers as 1 × 1 convolutions: the same function with the same weights."""
+    block = SqueezeExcitation(8, 2, bias=True).double()
+    down, up = nn.Conv2d(8, 4, 1).double(), nn.Conv2d(4, 8, 1).double()
+    with torch.no_grad():
+        for conv, linear in ((down, block.reduce), (up, block.expand)):
+            conv.weight.copy_(linear.weight[..., None, None])
+            conv.bias.copy_(linear.bias)
+    x = torch.randn(3, 8, 5, 4, dtype=torch.float64)
+    expected = x * up(down(x.mean((2, 3), keepdim=True)).relu()).sigmoid()
+    torch.testing.assert_close(block(x), expected)

@@ -1,0 +1,397 @@
+"""What a chapter must keep to, as rules that read its notebook. Each names what is wrong and where."""
+
+import ast
+import re
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from pybtex.database import parse_file
+
+from tools.chapters import CARD, METADATA, SECTIONS, tags
+from tools.lowering import directive, parser
+
+RULES: dict[str, Callable[["Chapter"], Iterator[str]]] = {}
+WORDS = (1500, 4000)
+LINES = {"median": 6, "90th percentile": 20, "longest": 35}
+BYTES = 1_000_000
+EXERCISES = (4, 7)
+#: What keeps a cell's output from being compared; these cells always are, and are not counted.
+VOLATILE, UNCOUNTED = "nbval-ignore-output", {"setup", "explorer"}
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter as the rules see it.
+
+    :param path: the notebook's file.
+    :param notebook: what it holds.
+    :param root: the top of the repository.
+    """
+
+    path: Path
+    notebook: nbformat.NotebookNode
+    root: Path
+
+    @property
+    def name(self) -> str:
+        """The mechanism's name."""
+        return self.path.stem
+
+    @cached_property
+    def prose(self) -> list[tuple[int, str]]:
+        """The Markdown cells, with their places."""
+        return [(i, cell.source) for i, cell in enumerate(self.notebook.cells) if cell.cell_type == "markdown"]
+
+    @cached_property
+    def code(self) -> list[tuple[int, nbformat.NotebookNode]]:
+        """The code cells, with their places."""
+        return [(i, cell) for i, cell in enumerate(self.notebook.cells) if cell.cell_type == "code"]
+
+    @cached_property
+    def blocks(self) -> list["Block"]:
+        """All that Markdown holds in blocks, directives within directives included."""
+        return [block for place, source in self.prose for block in _blocks(place, source, ())]
+
+    @cached_property
+    def sections(self) -> list[tuple[int, str]]:
+        """The headings of the second level, with the cells that they are in."""
+        return [(b.place, b.words) for b in self.blocks if b.kind == "h2" and not b.inside]
+
+    def section(self, name: str) -> range:
+        """Return the places of the cells of a section; none where it is missing."""
+        places = [place for place, heading in self.sections if heading == name]
+        later = [place for place, _ in self.sections if places and place > places[0]]
+        return range(places[0], later[0] if later else len(self.notebook.cells)) if places else range(0)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of Markdown.
+
+    :param place: the cell that it is in.
+    :param kind: ``h1`` to ``h6``, ``text``, ``equation``, ``fence``, ``html`` or a directive's name.
+    :param words: its text, a directive's argument, or a fence's language.
+    :param inside: the directives around it, the outermost first.
+    :param options: a directive's options; an equation's label.
+    """
+
+    place: int
+    kind: str
+    words: str
+    inside: tuple[str, ...]
+    options: dict[str, str]
+
+
+def _blocks(place: int, source: str, inside: tuple[str, ...]) -> Iterator[Block]:
+    tokens = parser().parse(source)
+    for before, token in zip([None, *tokens], tokens, strict=False):
+        if token.type == "inline":
+            kind = before.tag if before and before.type == "heading_open" else "text"
+            yield Block(place, kind, token.content, inside, {})
+        elif token.type in ("math_block", "math_block_label"):
+            label = token.info if token.type == "math_block_label" else ""
+            yield Block(place, "equation", token.content, inside, {"label": label})
+        elif token.type == "colon_fence":
+            found = re.fullmatch(r"\{([\w:-]+)\}\s*(.*)", token.info.strip())
+            name, argument = found.groups() if found else ("unnamed", token.info.strip())
+            options, body = directive(token.content)
+            if name == "math":
+                yield Block(place, "equation", body, inside, {"label": options.get("label", "")})
+            else:
+                yield Block(place, name, argument, inside, options)
+                yield from _blocks(place, body, (*inside, name))
+        elif token.type in ("fence", "code_block"):
+            yield Block(place, "fence", token.info.strip(), inside, {"content": token.content})
+        elif token.type == "html_block":
+            yield Block(place, "html", token.content, inside, {})
+
+
+def rule(check: Callable[[Chapter], Iterator[str]]) -> Callable[[Chapter], Iterator[str]]:
+    """List a rule under its function's name."""
+    RULES[check.__name__] = check
+    return check
+
+
+def _percentile(values: list[int], share: float) -> int:
+    """Return the smallest value that at least ``share`` of the values do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-len(ordered) * round(share * 100) // 100) - 1)]
+
+
+@rule
+def title_and_card(chapter: Chapter) -> Iterator[str]:
+    """The first cell has the one title, and the card."""
+    titles = [block.place for block in chapter.blocks if block.kind == "h1"]
+    if titles != [0]:
+        yield f"the title (#) stands once, in the first cell; found in cells {titles}"
+    first = chapter.notebook.cells[0]
+    if first.cell_type != "markdown" or any(marker not in first.source for marker in CARD):
+        yield "the first cell is Markdown and holds the card's markers"
+
+
+@rule
+def sections(chapter: Chapter) -> Iterator[str]:
+    """The sections are there, in order, by their names."""
+    found = [heading for _, heading in chapter.sections]
+    if found != list(SECTIONS):
+        yield f"sections are {found}, should be {list(SECTIONS)}"
+    for name in SECTIONS:
+        if len(chapter.section(name)) and not _body(chapter, name):
+            yield f"the section {name!r} is empty"
+
+
+def _body(chapter: Chapter, name: str) -> bool:
+    places = chapter.section(name)
+    written = [b for b in chapter.blocks if b.place in places and b.kind not in ("h1", "h2", "html")]
+    return bool(written) or any(place in places and cell.source.strip() for place, cell in chapter.code)
+
+
+@rule
+def words(chapter: Chapter) -> Iterator[str]:
+    """The prose is neither thin nor fat; exercises, solutions, the card and formulas are not counted."""
+    count = word_count(chapter)
+    if not WORDS[0] <= count <= WORDS[1]:
+        yield f"{count} words; allowed: {WORDS[0]} to {WORDS[1]}"
+
+
+def word_count(chapter: Chapter) -> int:
+    """Count the words of a chapter's prose."""
+    uncounted = chapter.section("Exercises")
+    begin, end = (re.escape(marker) for marker in CARD)
+    texts = []
+    for place, source in chapter.prose:
+        plain = re.sub(rf"{begin}.*?{end}", "", source, flags=re.DOTALL)
+        for block in _blocks(place, plain, ()) if place not in uncounted else ():
+            told = block.kind == "text" or re.fullmatch(r"h\d", block.kind)
+            if told and not {"exercise", "solution"} & set(block.inside):
+                texts.append(block.words)
+    text = re.sub(r"\$[^$]*\$|\{[\w:]+\}`[^`]*`|\]\([^)]*\)|<[^>]*>", " ", "\n".join(texts))
+    return len(re.findall(r"\w[\w’'\-–]*", text))
+
+
+@rule
+def size(chapter: Chapter) -> Iterator[str]:
+    """The file is small."""
+    count = len(nbformat.writes(chapter.notebook).encode())
+    if count > BYTES:
+        yield f"{count:,} bytes; allowed: {BYTES:,}"
+
+
+@rule
+def short_cells(chapter: Chapter) -> Iterator[str]:
+    """Code comes in small pieces."""
+    lengths = [len(cell.source.splitlines()) for _, cell in chapter.code if "setup" not in tags(cell)]
+    if not lengths:
+        yield "there is no code"
+        return
+    found = (statistics.median(lengths), _percentile(lengths, 0.9), max(lengths))
+    for (what, allowed), length in zip(LINES.items(), found, strict=True):
+        if length > allowed:
+            yield f"code cells: {what} {length:g} lines; allowed: {allowed}"
+
+
+@rule
+def executed_in_order(chapter: Chapter) -> Iterator[str]:
+    """Every code cell was run once, from top to bottom: nbval checks no cell that was not."""
+    counts = [cell.execution_count for _, cell in chapter.code]
+    if counts != list(range(1, len(counts) + 1)):
+        yield f"execution counts are {counts}, should be 1 to {len(counts)}: make execute"
+    if not any(cell.outputs for _, cell in chapter.code):
+        yield "no outputs are committed: make execute"
+    for place, cell in chapter.code:
+        if not cell.source.strip():
+            yield f"cell {place} is empty"
+
+
+@rule
+def clean_outputs(chapter: Chapter) -> Iterator[str]:
+    """No cell failed, complained, or left something that a page cannot show."""
+    for place, cell in chapter.code:
+        for output in cell.outputs:
+            if output.output_type == "error" and "raises-exception" not in tags(cell):
+                yield f"cell {place} ends in {output.ename}"
+            if output.get("name") == "stderr":
+                yield f"cell {place} writes to stderr: {output.text[:60]!r}"
+            data = output.get("data", {})
+            if re.search(r";\s*base64\s*,", _joined(data.get("text/html", ""))):
+                yield f"cell {place} has an image inside its HTML output"
+            for kind in data:
+                if "widget" in kind or kind == "application/javascript":
+                    yield f"cell {place} has an output of type {kind}, which is dead on a page"
+
+
+@rule
+def figures_have_alt_text(chapter: Chapter) -> Iterator[str]:
+    """Every figure says what it shows, to readers who do not see it."""
+    for place, cell in chapter.code:
+        for output in cell.outputs:
+            for kind in (kind for kind in output.get("data", {}) if kind.startswith("image/")):
+                if not str(output.get("metadata", {}).get(kind, {}).get("alt", "")).strip():
+                    yield f"cell {place} shows an {kind} without alt text: use attention.lab.style.show"
+    for block in chapter.blocks:
+        if block.kind in ("figure", "image") and not block.options.get("alt", "").strip():
+            yield f"cell {block.place}: the {block.kind} {block.words} has no :alt:"
+        if block.kind == "text" and re.search(r"!\[\s*\]\(", block.words):
+            yield f"cell {block.place}: an image has no alt text"
+
+
+@rule
+def metadata(chapter: Chapter) -> Iterator[str]:
+    """The notebook says which kernel and language it has, and nothing more."""
+    if chapter.notebook.metadata != METADATA:
+        yield f"metadata is {dict(chapter.notebook.metadata)}, should be {METADATA}"
+    for place, cell in enumerate(chapter.notebook.cells):
+        if strange := set(cell.metadata) - {"tags", "mystnb"}:
+            yield f"cell {place} has metadata {sorted(strange)}"
+        if cell.get("attachments"):
+            yield f"cell {place} has attachments"
+
+
+@rule
+def colon_directives(chapter: Chapter) -> Iterator[str]:
+    """Directives are written with colons: with backticks they show as code in Jupyter."""
+    for block in chapter.blocks:
+        if block.kind == "fence" and block.words.startswith("{"):
+            yield f"cell {block.place}: the directive {block.words} is written with backticks"
+        if block.kind == "unnamed":
+            yield f"cell {block.place}: a directive has no name: ::: {block.words}"
+        if block.kind == "text" and re.search(r"^\s*:{3,}", block.words, re.MULTILINE):
+            yield f"cell {block.place}: colons that open or close nothing: {block.words[:40]!r}"
+
+
+@rule
+def equations_are_asserted(chapter: Chapter) -> Iterator[str]:
+    """Every numbered equation is asserted in a cell that names it: ``# eq: se-squeeze``."""
+    exercises = chapter.section("Exercises")
+    labels = [
+        block.options["label"]
+        for block in chapter.blocks
+        if block.kind == "equation" and block.options["label"] and block.place not in exercises
+    ]
+    if not labels:
+        yield "no equation is numbered: $$ … $$ (label)"
+    named: dict[str, list[int]] = {}
+    for place, cell in chapter.code:
+        for line in re.findall(r"#\s*eq:\s*(.+)$", cell.source, re.MULTILINE):
+            for label in re.findall(r"[\w:-]+", line):
+                named.setdefault(label, []).append(place)
+    cells = dict(chapter.code)
+    for label in labels:
+        if not any(asserts(cells[place].source) for place in named.get(label, ())):
+            yield f"the equation {label!r} is asserted nowhere: no cell with an assertion says '# eq: {label}'"
+    for label in named.keys() - {b.options["label"] for b in chapter.blocks if b.kind == "equation"}:
+        yield f"cells {named[label]} name the equation {label!r}, which there is not"
+
+
+def asserts(source: str) -> bool:
+    """Say whether code holds an ``assert``, or calls something whose name begins so."""
+    plain = re.sub(r"^(\s*)[%!].*$", r"\1pass", source, flags=re.MULTILINE)
+    try:
+        nodes = [*ast.walk(ast.parse(plain))]
+    except SyntaxError:
+        return False
+    called = [node.func for node in nodes if isinstance(node, ast.Call)]
+    names = [getattr(func, "attr", None) or getattr(func, "id", "") for func in called]
+    return any(isinstance(node, ast.Assert) for node in nodes) or any(name.startswith("assert") for name in names)
+
+
+@rule
+def few_volatile_cells(chapter: Chapter) -> Iterator[str]:
+    """At most a quarter of the code cells keep their outputs from being compared."""
+    counted = [cell for _, cell in chapter.code if not UNCOUNTED & set(tags(cell))]
+    volatile = [cell for cell in counted if VOLATILE in tags(cell)]
+    if 4 * len(volatile) > len(counted):
+        yield f"{len(volatile)} of {len(counted)} code cells are tagged {VOLATILE}; allowed: a quarter"
+    for place, cell in chapter.code:
+        if UNCOUNTED & set(tags(cell)) and VOLATILE not in tags(cell):
+            yield f"cell {place} is the set-up or an explorer: it needs the tag {VOLATILE}"
+        if "nbval-skip" in tags(cell) or re.search(r"#\s*(NBVAL|nbval)", cell.source):
+            yield f"cell {place} is kept from being run; tags that do so are not allowed"
+
+
+@rule
+def citations(chapter: Chapter) -> Iterator[str]:
+    """Every work that is cited is in the bibliography, and the last section cites."""
+    known = set(parse_file(str(chapter.root / "book" / "references.bib")).entries)
+    last = chapter.section(SECTIONS[-1])
+    cited_last = False
+    for place, source in chapter.prose:
+        for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", source):
+            cited_last |= place in last
+            for key in (key.strip() for key in keys.split(",")):
+                if key not in known:
+                    yield f"cell {place} cites {key!r}, which book/references.bib lacks"
+    if not cited_last:
+        yield f"the section {SECTIONS[-1]!r} cites nothing"
+
+
+@rule
+def exercises(chapter: Chapter) -> Iterator[str]:
+    """There are about five exercises, each with a hint and a folded solution; those that can be checked are."""
+    found = [block for block in chapter.blocks if block.kind == "exercise"]
+    low, high = EXERCISES
+    if not low <= len(found) <= high:
+        yield f"{len(found)} exercises; allowed: {low} to {high}"
+    solved = {block.words: block for block in chapter.blocks if block.kind == "solution"}
+    hinted = _hinted(chapter)
+    for block in found:
+        label = block.options.get("label", "")
+        if not label:
+            yield f"cell {block.place}: the exercise {block.words!r} has no :label:"
+        elif label not in solved:
+            yield f"the exercise {label!r} has no solution"
+        elif "dropdown" not in solved[label].options.get("class", ""):
+            yield f"the solution of {label!r} is not folded (:class: dropdown)"
+        if label and label not in hinted:
+            yield f"the exercise {label!r} has no hint: a :::{{hint}} with :class: dropdown inside it"
+    asked = {name for _, cell in chapter.code for name in re.findall(r"check\(\s*[\"']([\w.]+)[\"']", cell.source)}
+    if not asked:
+        yield "no exercise is checked: check(…)"
+    written = {each.id for each in checkable(chapter.name)}
+    for name in sorted(asked - written):
+        yield f"check({name!r}): attention/exercises/{chapter.name}.py has no such exercise"
+    for name in sorted(written - asked):
+        yield f"the exercise {name!r} of attention/exercises/{chapter.name}.py is checked nowhere"
+
+
+def checkable(name: str) -> tuple[Any, ...]:
+    """Return the exercises of a chapter that can be checked."""
+    try:
+        return import_module(f"attention.exercises.{name}").EXERCISES
+    except ModuleNotFoundError:
+        return ()
+
+
+def _hinted(chapter: Chapter) -> set[str]:
+    """Return the labels of the exercises that have a hint inside."""
+    found, current = set(), ""
+    for block in chapter.blocks:
+        if block.kind == "exercise":
+            current = block.options.get("label", "")
+        elif "exercise" in block.inside and (block.kind == "hint" or block.words.lower().startswith("hint")):
+            found.add(current)
+    return found
+
+
+@rule
+def record_is_current(chapter: Chapter) -> Iterator[str]:
+    """What was recorded was recorded by the code that is there now."""
+    script = chapter.path.with_suffix(".record.py")
+    path = chapter.path.with_suffix(".record.json")
+    if script.exists() != path.exists():
+        yield f"{script.name} and {path.name} belong together, and one is missing: make record NAME={chapter.name}"
+    elif path.exists():
+        from attention.lab import record
+
+        if why := record.stale(path):
+            yield f"{path.name}: {why}"
+
+
+def _joined(value: str | list[str]) -> str:
+    return value if isinstance(value, str) else "".join(value)

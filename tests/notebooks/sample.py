@@ -1,0 +1,84 @@
+"""A made-up chapter that breaks no rule, for tests to break."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from tests.notebooks.rules import Chapter
+from tools.chapters import CARD, METADATA, SECTIONS
+
+PNG = "iVBORw0KGgo="
+PROSE = {
+    "Derivation": "## Derivation\n\nThe mean.\n\n$$\nz = \\frac{1}{n} \\sum_i u_i\n$$ (made-mean)\n\nSo.",
+    "Exercises": "## Exercises\n\nTry.",
+    "Summary and references": "## Summary and references\n\nAfter {cite:t}`key`.",
+}
+EXERCISE = """\
+::::{{exercise}} Number {0}
+:label: made-{0}
+
+Do it.
+
+:::{{hint}}
+:class: dropdown
+
+Think.
+:::
+::::
+
+:::{{solution}} made-{0}
+:class: dropdown
+
+So.
+:::"""
+
+
+def cells() -> list[nbformat.NotebookNode]:
+    """Write the cells of the chapter, outputs included."""
+    card = f"{CARD[0]}\n| Made | in short |\n|:--|:--|\n| **Axis** | channel |\n{CARD[1]}"
+    found = [new_markdown_cell(f"# Made up\n\nAn idea.\n\n{card}")]
+    for name in SECTIONS:
+        found.append(new_markdown_cell(PROSE.get(name, f"## {name}\n\n" + "Words that say something. " * 50)))
+        if name == "Setup":
+            cell = new_code_cell("budget = None")
+            cell.metadata["tags"] = ["setup", "nbval-ignore-output"]
+            found.append(cell)
+        elif name == "Step by step":
+            found.append(new_code_cell("z = sum([1, 3]) / 2\nassert z == 2  # eq: made-mean\nz"))
+            found[-1].outputs = [new_output("execute_result", {"text/plain": "2.0"}, execution_count=2)]
+        elif name == "Shapes":
+            found.append(new_code_cell("figure()"))
+            about = {"image/png": {"alt": "A figure."}}
+            found[-1].outputs = [
+                new_output("display_data", {"image/png": PNG, "text/plain": "A figure."}, metadata=about)
+            ]
+        elif name in ("Cost", "Experiment", "What it looks at"):
+            found.append(new_code_cell("print(1)"))
+            found[-1].outputs = [new_output("stream", name="stdout", text="1\n")]
+        elif name == "Exercises":
+            found += [new_markdown_cell(EXERCISE.format(number)) for number in range(1, 6)]
+            found.append(new_code_cell('check("made.1", None)'))
+    for number, cell in enumerate((cell for cell in found if cell.cell_type == "code"), start=1):
+        cell.execution_count = number
+    for number, cell in enumerate(found):
+        cell.id = f"cell-{number}"
+    return found
+
+
+def notebook() -> nbformat.NotebookNode:
+    """Put the chapter together."""
+    return new_notebook(cells=cells(), metadata=nbformat.from_dict(METADATA))
+
+
+def chapter(folder: Path, made: nbformat.NotebookNode) -> Chapter:
+    """Return the chapter in a repository of its own, with a bibliography that holds ``key``."""
+    (folder / "book").mkdir(exist_ok=True)
+    (folder / "book" / "references.bib").write_text("@article{key, author={A, B}, title={T}, year={2000}}\n")
+    return Chapter(folder / "made.ipynb", made, folder)
+
+
+def exercise(identifier: str) -> SimpleNamespace:
+    """Stand for an exercise that can be checked."""
+    return SimpleNamespace(id=identifier)

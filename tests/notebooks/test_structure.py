@@ -1,0 +1,263 @@
+"""Every chapter keeps to the rules; and every rule catches a chapter that does not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
+
+from tests.notebooks import rules, sample
+from tools.chapters import ROOT, chapters, read
+
+CHAPTERS = chapters()
+Change = Callable[[nbformat.NotebookNode], None]
+
+
+@pytest.mark.parametrize("rule", rules.RULES)
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_chapter(name: str, rule: str) -> None:
+    path = CHAPTERS[name]
+    assert path.exists(), f"mechanisms.toml calls [{name}] ready, but {path.relative_to(ROOT)} is missing"
+    found = list(rules.RULES[rule](rules.Chapter(path, read(path), ROOT)))
+    assert not found, "\n".join([f"{path.relative_to(ROOT)}:", *found])
+
+
+def test_every_notebook_is_a_written_chapter() -> None:
+    """A notebook that no entry of mechanisms.toml calls ready would be tested by nobody."""
+    found = {path for path in (ROOT / "notebooks").glob("**/*.ipynb") if ".ipynb_checkpoints" not in path.parts}
+    assert found <= set(CHAPTERS.values())
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Change], dict[str, list[str]]]:
+    """Change the sample chapter and return what each rule says of it."""
+    monkeypatch.setattr(rules, "checkable", lambda name: (sample.exercise("made.1"),))
+
+    def judge(change: Change) -> dict[str, list[str]]:
+        made = sample.notebook()
+        change(made)
+        chapter = sample.chapter(tmp_path, made)
+        return {name: found for name, rule in rules.RULES.items() if (found := list(rule(chapter)))}
+
+    return judge
+
+
+def test_the_sample_breaks_no_rule(broken) -> None:
+    assert broken(lambda made: None) == {}
+
+
+def _code(made: nbformat.NotebookNode, number: int) -> nbformat.NotebookNode:
+    return [cell for cell in made.cells if cell.cell_type == "code"][number]
+
+
+def _of(made: nbformat.NotebookNode, section: str) -> nbformat.NotebookNode:
+    return next(cell for cell in made.cells if cell.source.startswith(f"## {section}"))
+
+
+def _set_source(section: str, old: str, new: str) -> Change:
+    def change(made: nbformat.NotebookNode) -> None:
+        cell = _of(made, section)
+        assert old in cell.source
+        cell.source = cell.source.replace(old, new)
+
+    return change
+
+
+def _in_exercise(old: str, new: str) -> Change:
+    def change(made: nbformat.NotebookNode) -> None:
+        cell = next(cell for cell in made.cells if "{exercise} Number 1" in cell.source)
+        assert old in cell.source
+        cell.source = cell.source.replace(old, new)
+
+    return change
+
+
+def _set_code(number: int, source: str) -> Change:
+    return lambda made: _code(made, number).update(source=source)
+
+
+def _outputs(number: int, *outputs: nbformat.NotebookNode) -> Change:
+    return lambda made: _code(made, number).update(outputs=list(outputs))
+
+
+def _tag(number: int, *names: str) -> Change:
+    return lambda made: _code(made, number).metadata.update(tags=list(names))
+
+
+def _add(source: str) -> Change:
+    return lambda made: made.cells.insert(2, new_markdown_cell(source))
+
+
+def _longer(lines: int, times: int) -> Change:
+    """Add cells of so many lines, renumbering."""
+
+    def change(made: nbformat.NotebookNode) -> None:
+        for _ in range(times):
+            made.cells.append(new_code_cell("x = 1\n" * (lines - 1) + "x = 1"))
+        for number, cell in enumerate((c for c in made.cells if c.cell_type == "code"), start=1):
+            cell.execution_count = number
+
+    return change
+
+
+def _strip(made: nbformat.NotebookNode) -> None:
+    for cell in made.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+
+
+def _swap(made: nbformat.NotebookNode) -> None:
+    shapes, cost = _of(made, "Shapes"), _of(made, "Cost")
+    shapes.source, cost.source = cost.source, shapes.source
+
+
+def _drop(text: str) -> Change:
+    def change(made: nbformat.NotebookNode) -> None:
+        made.cells = [cell for cell in made.cells if text not in cell.source]
+
+    return change
+
+
+FIGURE = {"image/png": sample.PNG, "text/plain": "A figure."}
+BROKEN: dict[str, tuple[str, Change, str]] = {
+    "a second title": ("title_and_card", _add("# Another"), "stands once"),
+    "no card": ("title_and_card", lambda m: m.cells[0].update(source="# Made up"), "card"),
+    "a section is missing": ("sections", _drop("## In the wild"), "should be"),
+    "sections in another order": ("sections", _swap, "should be"),
+    "a section of another name": ("sections", _set_source("Cost", "## Cost", "## Costs"), "should be"),
+    "an empty section": ("sections", lambda m: _of(m, "The question").update(source="## The question"), "empty"),
+    "too few words": ("words", _set_source("The question", "Words that say something.", ""), "words; allowed"),
+    "too many words": ("words", _add("word " * 3000), "words; allowed"),
+    "too large": ("size", _outputs(2, new_output("stream", name="stdout", text="x" * 1_100_000)), "bytes"),
+    "long cells": ("short_cells", _longer(7, 8), "median 7 lines"),
+    "several very long cells": ("short_cells", _longer(21, 1), "90th percentile 21 lines"),
+    "one endless cell": ("short_cells", _longer(36, 1), "longest 36 lines"),
+    "no outputs": ("executed_in_order", _strip, "no outputs"),
+    "run out of order": ("executed_in_order", lambda m: _code(m, 2).update(execution_count=9), "should be 1 to"),
+    "an empty code cell": ("executed_in_order", _set_code(3, "  "), "is empty"),
+    "an error": ("clean_outputs", _outputs(3, new_output("error", ename="E", evalue="", traceback=[])), "ends in E"),
+    "a complaint": ("clean_outputs", _outputs(3, new_output("stream", name="stderr", text="Warning")), "stderr"),
+    "an image in HTML": (
+        "clean_outputs",
+        _outputs(3, new_output("display_data", {"text/html": '<img src="data:image/png;base64,AA">'})),
+        "inside its HTML",
+    ),
+    "a widget": (
+        "clean_outputs",
+        _outputs(3, new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}})),
+        "dead on a page",
+    ),
+    "a figure without alt text": (
+        "figures_have_alt_text",
+        _outputs(2, new_output("display_data", FIGURE)),
+        "without alt text",
+    ),
+    "a blank alt text": (
+        "figures_have_alt_text",
+        _outputs(2, new_output("display_data", FIGURE, metadata={"image/png": {"alt": " "}})),
+        "without alt text",
+    ),
+    "a figure directive without alt": ("figures_have_alt_text", _add(":::{figure} a.png\nCaption\n:::"), "no :alt:"),
+    "a Markdown image without alt": ("figures_have_alt_text", _add("![](a.png)"), "no alt text"),
+    "widget state": ("metadata", lambda m: m.metadata.update(widgets={}), "metadata is"),
+    "another kernel": ("metadata", lambda m: m.metadata.kernelspec.update(name="conda"), "metadata is"),
+    "timings of cells": ("metadata", lambda m: _code(m, 1).metadata.update(execution={}), "metadata"),
+    "an attachment": ("metadata", lambda m: m.cells[1].update(attachments={"a.png": {}}), "attachments"),
+    "backtick directive": ("colon_directives", _add("```{note}\nText\n```"), "backticks"),
+    "a directive without a name": ("colon_directives", _add(":::\nText\n:::"), "directive"),
+    "an equation asserted nowhere": (
+        "equations_are_asserted",
+        _set_code(1, "z = 2  # eq: made-mean"),
+        "'made-mean' is asserted nowhere",
+    ),
+    "an assertion that names no equation": ("equations_are_asserted", _set_code(1, "assert True"), "asserted nowhere"),
+    "an equation that is not there": (
+        "equations_are_asserted",
+        _set_code(3, "assert True  # eq: made-up"),
+        "which there is not",
+    ),
+    "no numbered equation": (
+        "equations_are_asserted",
+        _set_source("Derivation", " (made-mean)", ""),
+        "no equation is numbered",
+    ),
+    "volatile cells": (
+        "few_volatile_cells",
+        lambda m: [_tag(n, "nbval-ignore-output")(m) for n in (2, 3)],
+        "2 of 6 code cells",
+    ),
+    "a set-up cell that is compared": ("few_volatile_cells", _tag(0, "setup"), "needs the tag"),
+    "a cell that is skipped": ("few_volatile_cells", _tag(3, "nbval-skip"), "kept from being run"),
+    "a comment that skips": ("few_volatile_cells", _set_code(3, "# NBVAL_SKIP\nprint(1)"), "kept from being run"),
+    "an unknown citation": ("citations", _add("As {cite:p}`key, nobody2000` say."), "'nobody2000'"),
+    "nothing cited": ("citations", _set_source("Summary", "{cite:t}`key`", "them"), "cites nothing"),
+    "too few exercises": ("exercises", _drop("Number "), "0 exercises"),
+    "an exercise without label": ("exercises", _in_exercise(":label: made-1\n", ""), "no :label:"),
+    "an exercise without solution": ("exercises", _in_exercise("{solution} made-1", "{note}"), "has no solution"),
+    "an open solution": (
+        "exercises",
+        _in_exercise("made-1\n:class: dropdown", "made-1\n:class: open"),
+        "not folded",
+    ),
+    "an exercise without hint": ("exercises", _in_exercise("{hint}", "{note}"), "no hint"),
+    "no check": ("exercises", _set_code(-1, "print(1)"), "no exercise is checked"),
+    "a check of another exercise": ("exercises", _set_code(-1, 'check("other.1", 1)'), "has no such exercise"),
+    "an exercise that is not checked": ("exercises", _set_code(-1, 'check("made.2", 1)'), "is checked nowhere"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_rule_catches(what: str, broken) -> None:
+    rule, change, message = BROKEN[what]
+    found = broken(change)
+    assert rule in found, f"no rule caught it; others: {found}"
+    assert message in "\n".join(found[rule])
+
+
+def test_every_rule_is_tested() -> None:
+    assert {rule for rule, _, _ in BROKEN.values()} | {"record_is_current"} == set(rules.RULES)
+
+
+def test_record_script_and_result_belong_together(tmp_path: Path) -> None:
+    chapter = sample.chapter(tmp_path, sample.notebook())
+    assert not list(rules.record_is_current(chapter))
+    (tmp_path / "made.record.py").write_text("")
+    assert "one is missing" in "\n".join(rules.record_is_current(chapter))
+
+
+def test_stale_record_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from attention.lab import record
+
+    chapter = sample.chapter(tmp_path, sample.notebook())
+    for suffix in (".record.py", ".record.json"):
+        (tmp_path / f"made{suffix}").write_text("{}")
+    monkeypatch.setattr(record, "stale", lambda path: "the code has changed")
+    assert list(rules.record_is_current(chapter)) == ["made.record.json: the code has changed"]
+    monkeypatch.setattr(record, "stale", lambda path: None)
+    assert not list(rules.record_is_current(chapter))
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("assert x == 1", True),
+        ("torch.testing.assert_close(a, b)", True),
+        ("%pip install x\nassert_close(a, b)", True),
+        ("x = 'assert'  # assert", False),
+        ("print(x", False),
+    ],
+)
+def test_asserts(source: str, expected: bool) -> None:
+    assert rules.asserts(source) is expected
+
+
+def test_words_of_card_exercises_and_formulas_do_not_count() -> None:
+    made = sample.notebook()
+    before = rules.word_count(rules.Chapter(Path("made.ipynb"), made, ROOT))
+    made.cells[0].source = made.cells[0].source.replace("| channel |", "| channel and a lot more of it |")
+    next(c for c in made.cells if "Number 1" in c.source).source += "\n\nMore words."
+    _of(made, "Derivation").source += "\n\n$a$ {cite:t}`key` [](#made-mean)"
+    assert rules.word_count(rules.Chapter(Path("made.ipynb"), made, ROOT)) == before
+    _of(made, "Derivation").source += " three more words"
+    assert rules.word_count(rules.Chapter(Path("made.ipynb"), made, ROOT)) == before + 3

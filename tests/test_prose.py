@@ -1,0 +1,174 @@
+"""The prose pages and their pictures: nothing typed that is not so."""
+
+import re
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+import torch
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from pybtex.database import parse_file
+
+from attention.lab.style import PHONE, SMALLEST
+from attention.registry import entries
+from tools import figures
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted((ROOT / "book").glob("*.md"))
+GLOSSARY = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
+IDEA = (ROOT / "book" / "idea.md").read_text(encoding="utf-8")
+NOTATION = (ROOT / "book" / "notation.md").read_text(encoding="utf-8")
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+each_figure = pytest.mark.parametrize("name", figures.FIGURES)
+
+
+def drawn(name: str) -> Figure:
+    with mpl.rc_context(figures._SETTINGS):
+        return figures.FIGURES[name]()
+
+
+def texts(figure: Figure) -> list[Text]:
+    return [text for text in figure.findobj(Text) if text.get_text().strip()]
+
+
+# --- pictures
+
+
+@each_figure
+def test_the_committed_picture_is_current(name: str) -> None:
+    path = figures.FOLDER / f"{name}.svg"
+    assert figures.current(name, path.read_text(encoding="utf-8")), "out of date; run: python -m tools.figures"
+
+
+@each_figure
+def test_a_picture_is_the_same_every_time(name: str) -> None:
+    assert figures.svg(name) == figures.svg(name)
+
+
+def test_a_picture_that_is_out_of_date_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = figures.svg("map")
+    of_another_version = now.replace(f"matplotlib {mpl.__version__}<", "matplotlib 0.0<")
+    assert figures.current("map", now)
+    assert figures.current("map", of_another_version)
+    assert not figures.current("map", now.replace("#0072b2", "#ff0000"))
+    monkeypatch.setattr(figures, "shown", lambda: list(entries().values())[1:])
+    assert not figures.current("map", now)
+    assert not figures.current("map", of_another_version)
+
+
+@each_figure
+def test_text_is_readable_on_a_phone(name: str) -> None:
+    figure = drawn(name)
+    assert figure.get_figwidth() * 72 == PHONE
+    assert min(text.get_fontsize() for text in texts(figure)) >= SMALLEST
+
+
+@each_figure
+def test_no_text_is_cut_off_or_written_over_another(name: str) -> None:
+    figure = drawn(name)
+    figure.canvas.draw()
+    frame = figure.bbox.padded(1)
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts(figure)]
+    for i, (text, box) in enumerate(boxes):
+        assert frame.x0 <= box.x0, text
+        assert box.x1 <= frame.x1, text
+        assert frame.y0 <= box.y0, text
+        assert box.y1 <= frame.y1, text
+        for other, there in boxes[:i]:
+            overlap = (min(box.x1, there.x1) - max(box.x0, there.x0), min(box.y1, there.y1) - max(box.y0, there.y0))
+            assert min(overlap) <= 1, (text, other)
+
+
+def test_the_map_shows_every_mechanism_once() -> None:
+    words = [text.get_text() for text in texts(drawn("map"))]
+    assert all(words.count(entry.short) == 1 for entry in entries().values())
+    assert {entry.axis for entry in entries().values()} == set(figures.AXES)
+
+
+def test_the_numbers_in_the_picture_are_a_gate() -> None:
+    values = {name: torch.tensor(value) for name, value in figures.example().items()}
+    torch.testing.assert_close(values["z"], values["x"].mean(dim=(1, 2)))
+    torch.testing.assert_close(values["out"], values["x"] * values["s"][:, None, None])
+    words = [text.get_text() for text in texts(drawn("idea"))]
+    assert [f"{number:.2f}" in words for number in (*values["z"], *values["s"])] == [True] * 10
+
+
+# --- pages
+
+
+@each_page
+def test_directives_are_written_with_colons(page: Path) -> None:
+    assert not re.search(r"^```+\s*\{", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@each_page
+def test_citations_are_in_the_bibliography(page: Path) -> None:
+    known = parse_file(str(ROOT / "book" / "references.bib")).entries
+    cited = re.findall(r"\{cite(?::\w)?\}`([^`]+)`", page.read_text(encoding="utf-8"))
+    assert {key.strip() for keys in cited for key in keys.split(",")} <= set(known)
+
+
+@each_page
+def test_pictures_exist_and_have_alt_text(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for block in re.findall(r"^:::\{(?:image|figure)\} (.*?)^:::", text, re.MULTILINE | re.DOTALL):
+        assert (page.parent / block.splitlines()[0]).is_file()
+        assert re.search(r"^:alt: \S.{40,}", block, re.MULTILINE)
+
+
+@each_page
+def test_python_on_a_page_runs(page: Path) -> None:
+    for code in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        exec(compile(code, page.name, "exec"), {})
+
+
+def test_the_worked_example_is_right() -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```", IDEA, re.MULTILINE | re.DOTALL)
+    result: dict[str, torch.Tensor] = {}
+    exec(compile(code, "idea.md", "exec"), result)
+    matrices = re.findall(r"\\begin\{pmatrix\}(.*?)\\end\{pmatrix\}", IDEA)
+    stated = [[[float(v) for v in row.split("&")] for row in matrix.split(r"\\")] for matrix in matrices]
+    torch.testing.assert_close(result["x"], torch.tensor(stated[:2]))
+    torch.testing.assert_close(result["y"], torch.tensor(stated[2:]), rtol=0, atol=0.005)
+    z = re.search(r"z = \(([^)]*)\)", IDEA)[1]
+    s = re.search(r"\\approx \(([^)]*)\)", IDEA)[1]
+    torch.testing.assert_close(result["z"], torch.tensor([float(v) for v in z.split(",")]))
+    torch.testing.assert_close(result["s"], torch.tensor([float(v) for v in s.split(",")]), rtol=0, atol=0.005)
+
+
+def test_a_soft_answer_is_the_mean_of_hard_ones() -> None:
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.rand(5, generator=generator).softmax(0)
+    features = torch.rand(5, 3, generator=generator)
+    draws = torch.multinomial(weights, 20_000, replacement=True, generator=generator)
+    torch.testing.assert_close(features[draws].mean(0), weights @ features, rtol=0, atol=0.02)
+
+
+def test_the_figures_of_resnet_50_are_right() -> None:
+    from attention.backbones.resnet import resnet50
+    from attention.lab import cost
+
+    with torch.device("meta"):
+        first, later = resnet50(stride_in="1x1"), resnet50()
+    parameters = sum(p.numel() for p in later.parameters())
+    assert f"{parameters:,}\nparameters of ResNet-50 are {parameters / 1e6:.2f} M" in NOTATION
+    assert f"{parameters / 2**20:.2f} M where M is $2^{{20}}$" in NOTATION
+    x = torch.zeros(1, 3, 224, 224, device="meta")
+    counts = [cost.count(model.eval(), x).macs / 1e9 for model in (first, later)]
+    assert "the first takes {:.2f} G multiply–adds and version 1.5 takes {:.2f} G".format(*counts) in NOTATION
+
+
+def test_the_glossary_gives_every_term_in_both_languages() -> None:
+    blocks = re.findall(r"^:::\{glossary\}\n(.*?)^:::", GLOSSARY, re.MULTILINE | re.DOTALL)
+    items = [item for block in blocks for item in re.split(r"\n\n", block.strip())]
+    terms = [item.partition("\n")[0] for item in items]
+    assert len(terms) >= 60
+    assert len(set(terms)) == len(terms)
+    for item in items:
+        definition = item.partition("\n")[2]
+        assert re.match(r'  <span lang="zh-Hans">[^<]*[\u4e00-\u9fff][^<]*</span> · ', definition), item
+        marked = "".join(re.findall(r'<span lang="zh-Hans">([^<]*)</span>', item))
+        assert re.findall(r"[\u4e00-\u9fff]", item) == re.findall(r"[\u4e00-\u9fff]", marked), item
+        assert definition.rstrip()[-1] in ".?)", item

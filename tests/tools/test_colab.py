@@ -1,0 +1,251 @@
+"""The Colab edition: plain Markdown that says what the book says, the chapter's own code, and nothing raw left over."""
+
+import re
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
+
+from attention.registry import entry
+from tests.notebooks.rules import Chapter
+from tools import colab, sync
+from tools.chapters import ROOT, chapters, notebook_path, read, settings, text
+from tools.lowering import Unresolved, leftovers, lower
+
+MYST = r"""
+(made-target)=
+## Where {eq}`made-mean` leads
+
+A code span `{eq}` stays, ``{cite}`x` `` too; $a_{b}$ stays. See {cite}`hu2018squeeze`, {cite:t}`hu2018squeeze`.
+
+$$ z_c = \frac{1}{HW} \sum_{ij} u_c(i, j) $$ (made-mean)
+
+$$
+y = x
+$$
+
+By {eq}`made-mean` and {ref}`the target <made-target>`, [the notation](../../book/notation.md), {doc}`/book/notation`,
+[](#made-target) and {term}`gate`.
+
+::::{exercise} By $x$ hand
+:label: made-1
+
+Use {eq}`made-mean`.
+
+```python
+x = {"a": 1}  # {eq}`stays`
+```
+
+:::{hint}
+:class: dropdown
+
+Think.
+:::
+::::
+
+:::{solution} made-1
+:class: dropdown
+
+It is $2$, by {eq}`made-mean`.
+:::
+
+After {ref}`made-1`:
+
+:::{note}
+A note.
+:::
+Text that follows it at once.
+
+:::{admonition} Where *copies* differ
+:class: warning
+
+- one
+- two
+:::
+
+:::{list-table} Two things
+:header-rows: 1
+
+* - Symbol
+  - Meaning
+* - $C$
+  - {eq}`made-mean`
+:::
+
+:::{figure} ../../book/_static/idea.svg
+:alt: The idea.
+
+A caption, {eq}`made-mean`.
+:::
+
+% a comment
+"""
+
+
+@pytest.fixture
+def edition(house: Path):
+    """Return a function that makes the edition of a chapter with the given cells after its laid-out ones."""
+    (house / "book" / "notation.md").write_text("# Notation\n")
+    sync.main([], house)
+    path = notebook_path(entry("se"), house)
+
+    def make(*cells):
+        made = read(path)
+        made.cells += cells
+        path.write_text(text(made), encoding="utf-8")
+        return made, colab.edition(entry("se"), colab.Book(house))
+
+    return make
+
+
+def _raw(source: str) -> list[str]:
+    """Search rendered Markdown for MyST that a plain renderer does not understand."""
+    html = MarkdownIt("commonmark").enable("table").render(source)
+    html = re.sub(r"<code.*?</code>", "§", html, flags=re.DOTALL)  # what is code stays as it is
+    return re.findall(r":::.*|\{[\w:-]+\}§|^(?:<p>)?\([\w-]+\)=.*|\$\$ ?\([\w:-]+\)|^(?:<p>)?% .*", html, re.MULTILINE)
+
+
+def test_nothing_raw_is_left(edition) -> None:
+    found = "".join(_raw(MYST))  # the search finds what it should
+    assert all(
+        piece in found for piece in (":::{exercise}", "{eq}§", "(made-target)=", "$$ (made-mean)", "% a comment")
+    )
+    _, made = edition(new_markdown_cell(MYST))
+    for cell in made.cells:
+        if cell.cell_type == "markdown":
+            assert _raw(cell.source) == []
+            assert leftovers(cell.source) == []
+
+
+def test_says_what_the_book_says(edition) -> None:
+    _, made = edition(new_markdown_cell(MYST))
+    said = made.cells[-1].source
+    site = settings().site
+    assert said.startswith("## Where (1.1) leads")
+    assert "`{eq}` stays, ``{cite}`x` `` too; $a_{b}$ stays." in said
+    assert r"u_c(i, j) \tag{1.1}" in said
+    assert "See ([Hu et al., 20" in said
+    assert re.search(r"\), \[Hu et al\. \(20\d\d\)\]\(https://", said)
+    assert "By (1.1) and the target, [the notation]" in said
+    assert said.count(f"{site}/book/notation.html") == 2
+    assert f"[gate]({site}/book/glossary.html#term-gate)" in said
+    assert "> **Exercise 1.1 (By $x$ hand)**\n>\n> Use (1.1)." in said
+    assert '> x = {"a": 1}  # {eq}`stays`' in said
+    assert "<details>\n<summary>Solution to Exercise 1.1</summary>\n\nIt is $2$, by (1.1).\n\n</details>" in said
+    assert "After Exercise 1.1:" in said
+    assert "> **Note**\n>\n> A note.\n\nText that follows" in said
+    assert "> **Where *copies* differ**\n>\n> - one\n> - two" in said
+    assert "| Symbol | Meaning |\n|:--|:--|\n| $C$ | (1.1) |" in said
+    assert f"![The idea.]({site}/_images/idea.svg)\n\n*A caption, (1.1).*" in said
+    assert "a comment" not in said
+
+
+def test_code_is_the_chapters_and_nothing_of_a_run_is_kept(edition) -> None:
+    code = new_code_cell("x = '{eq}`a`'\n%time 1", execution_count=3, metadata={"tags": ["nbval-ignore-output"]})
+    code.outputs = [new_output("stream", name="stdout", text="x")]
+    chapter, made = edition(code)
+    pairs = [(was, now) for was, now in zip(chapter.cells, made.cells, strict=True) if was.cell_type == "code"]
+    assert len(pairs) >= 2
+    for was, now in pairs:
+        assert (now.source, now.outputs, now.execution_count, dict(now.metadata)) == (was.source, [], None, {})
+    assert made.metadata["accelerator"] == "GPU"
+    assert set(made.metadata) == {"accelerator", "colab", "kernelspec", "language_info"}
+
+
+def test_first_cell_leads_to_the_book_and_not_to_itself(edition) -> None:
+    _, made = edition()
+    first = made.cells[0].source
+    assert f"]({settings().site}/notebooks/channel/se.html)" in first
+    assert "colab.research" not in first
+    assert "<!--" not in first
+    assert "| **Parameters** |" in first
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (":::{mystery}\nText\n:::", "directive {mystery}"),
+        ("A {mystery}`role`.", "role {mystery}"),
+        ("See {eq}`nowhere`.", "nothing is labelled 'nowhere'"),
+        ("See {ref}`nowhere`.", "nothing is labelled 'nowhere'"),
+        ("As {cite}`nobody` says.", "'nobody' is not in the bibliography"),
+        ("See [there](nowhere.md).", "'nowhere.md' is not a page"),
+        ("```{note}\nText\n```", "written with backticks"),
+        ("- item\n\n  :::{note}\n  Text\n  :::", "left over"),
+        ("- item\n\n  $$\n  x\n  $$ (made-item)", "left over"),
+    ],
+)
+def test_what_cannot_be_said_is_an_error(edition, source: str, message: str) -> None:
+    with pytest.raises(Unresolved, match=re.escape(message)):
+        edition(new_markdown_cell(source))
+
+
+def test_command_names_the_error_and_writes_the_rest(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sync.main([], house)
+    assert colab.main([], house) == 0
+    assert (house / "_build" / "colab" / "channel" / "se.ipynb").exists()
+    path = notebook_path(entry("se"), house)
+    made = read(path)
+    made.cells.append(new_markdown_cell("{eq}`nowhere`"))
+    path.write_text(text(made))
+    assert colab.main(["se"], house) == 1
+    assert "nowhere" in capsys.readouterr().err
+    assert colab.main(["nothing"], house) == 1
+
+
+def test_numbers_run_through_the_numbered_parts(tmp_path: Path) -> None:
+    """As Jupyter Book counts: pages of unnumbered parts have no number, and a new part goes on counting."""
+    (tmp_path / "_toc.yml").write_text(
+        "format: jb-book\nroot: intro\nparts:\n"
+        "  - chapters:\n      - file: a\n"
+        "  - numbered: true\n    chapters:\n      - file: b\n      - file: c.ipynb\n"
+        "  - numbered: true\n    chapters:\n      - file: d.md\n"
+    )
+    assert colab.contents(tmp_path) == {"intro": None, "a": None, "b": 1, "c": 2, "d": 3}
+
+
+def test_labels_are_counted_within_directives_too() -> None:
+    source = "# T\n\n$$ a $$ (one)\n\n:::{note}\n$$ b $$ (two)\n:::\n\n:::{math}\n:label: three\nc\n:::\n\n$$ d $$"
+    assert colab.index("x", 4, source).equations == {"one": "4.1", "two": "4.2", "three": "4.3"}
+
+
+@pytest.mark.parametrize("name", chapters())
+def test_every_chapter(name: str) -> None:
+    chapter = read(chapters()[name])
+    made = colab.edition(entry(name), colab.Book(ROOT))
+    assert [cell.source for cell in made.cells if cell.cell_type == "code"] == [
+        cell.source for cell in chapter.cells if cell.cell_type == "code"
+    ]
+    for cell in made.cells:
+        if cell.cell_type == "markdown":
+            assert _raw(cell.source) == []
+            images = re.findall(r"!\[[^\]]*\]\(([^)]*)\)|src=\"([^\"]*)\"", cell.source)
+            assert all("".join(found).startswith("https://") for found in images)
+
+
+@pytest.mark.parametrize("name", chapters())
+def test_numbers_are_those_of_the_built_book(name: str) -> None:
+    path = chapters()[name]
+    document = path.relative_to(ROOT).with_suffix("").as_posix()
+    page = ROOT / "_build" / "html" / f"{document}.html"
+    if not page.exists() or page.stat().st_mtime < path.stat().st_mtime:
+        pytest.skip("the book is not built, or older than the chapter: make book")
+    html = page.read_text(encoding="utf-8")
+    shown = dict(re.findall(r'id="equation-([^"]+)">\s*<span class="eqno">\(([\d.]+)\)', html))
+    assert shown
+    assert {label.lower(): number for label, number in colab.Book(ROOT).pages[document].equations.items()} == shown
+
+
+def test_lowering_leaves_plain_markdown_alone() -> None:
+    plain = "# T\n\nWith `code`, *stress*, $a_b$, [a link](https://a.example).\n\n- a\n- b\n\n```python\nx\n\n\ny\n```"
+    assert lower(plain, None) == plain
+
+
+def test_the_rules_see_the_same_blocks(edition) -> None:
+    """The structural rules and the edition read Markdown with one parser."""
+    chapter, _ = edition(new_markdown_cell(MYST))
+    blocks = Chapter(Path("se.ipynb"), chapter, ROOT).blocks
+    assert [block.options["label"] for block in blocks if block.kind == "equation" and block.options["label"]] == [
+        "made-mean"
+    ]

@@ -1,0 +1,224 @@
+"""What a stranger meets first: commands, licences, pins, workflows; and that a change makes the book new."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import attention
+from tools import book, lock
+from tools.address import files
+from tools.chapters import ROOT, wheel_name
+from tools.site import build_wheel
+
+
+def _make(*words: str, **options: str) -> str:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    done = subprocess.run(
+        ["make", "--no-print-directory", *words, *[f"{key}={value}" for key, value in options.items()]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    return done.stdout + done.stderr
+
+
+def test_help_has_a_line_for_every_command() -> None:
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
+    lines = _make("help").splitlines()
+    assert [line.split()[1] for line in lines] == phony
+    assert all(len(line.split()) > 3 and len(line) <= 120 for line in lines)
+    assert {"book", "test", "execute", "sync", "colab", "record", "lint", "new-chapter"} <= set(phony)
+
+
+def test_commands_pass_their_arguments_on() -> None:
+    assert "tools.execute se" in _make("-n", "execute", NAME="se")
+    assert "tools.new_chapter eca" in _make("-n", "new-chapter", NAME="eca")
+    assert '--site "https://a.example"' in _make("-n", "address", SITE="https://a.example")
+
+
+def test_torch_index_is_used_for_torch_alone() -> None:
+    """The variable is empty by default, and pip's own settings decide."""
+    stamps = ["-n", "--always-make", ".venv/.ready"]
+    assert "--index-url" not in _make(*stamps)
+    lines = _make(*stamps, TORCH_INDEX="https://index.example").splitlines()
+    (line,) = [line for line in lines if "--index-url" in line]
+    assert "https://index.example" in line
+    assert "requirements.txt" not in line.partition("grep")[0]
+
+
+def test_an_old_python_is_refused(tmp_path: Path) -> None:
+    """With no interpreter that is new enough, make says so instead of making a broken environment."""
+    for name in ("Makefile", "requirements.txt", "requirements-book.in"):
+        shutil.copy(ROOT / name, tmp_path)
+    done = subprocess.run(["make", "book", "PYTHON="], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "no Python of at least 3.11" in done.stdout + done.stderr
+
+
+def test_ci_calls_the_two_commands_of_the_readme() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    commands = [line.strip() for line in script.splitlines() if line.startswith("make ")]
+    console = re.search(r"## Two commands.*?```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    assert commands == [line.removeprefix("$ ") for line in console.splitlines()] == ["make book", "make test"]
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_pins_are_exact_and_complete() -> None:
+    """Every package that is asked for, directly or not, has one exact version, without a build's local part."""
+    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
+    assert lines == sorted(lines, key=lambda line: canonicalize_name(line.partition("==")[0]))
+    pinned = {canonicalize_name(line.partition("==")[0]): line.partition("==")[2] for line in lines}
+    reached = {
+        canonicalize_name(name): version
+        for name, version in lock.closure(lock.direct(ROOT / "requirements.in")).items()
+    }
+    assert reached.keys() <= pinned.keys()
+    assert {name: pinned[name] for name in reached} == reached, "this environment is not that of requirements.txt"
+
+
+def test_the_book_needs_no_torch() -> None:
+    reached = lock.closure(lock.direct(ROOT / "requirements-book.in"))
+    assert {"Sphinx", "jupyter-book"} <= set(reached)
+    assert "torch" not in reached
+
+
+def test_the_package_has_lower_bounds_only() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for text in project["dependencies"]:
+        assert {part.operator for part in Requirement(text).specifier} == {">="}, text
+    wanted = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
+    assert wanted <= {canonicalize_name(found.name) for found in lock.direct(ROOT / "requirements.in")}
+
+
+def test_workflows_pin_actions_and_ask_for_little() -> None:
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        workflow = yaml.safe_load(path.read_text())
+        assert workflow["permissions"] == {"contents": "read"}
+        for job in workflow["jobs"].values():
+            assert set(job.get("permissions", {"contents": "read"})) == {"contents"}
+            for step in job["steps"]:
+                assert re.fullmatch(r"actions/[\w-]+@v\d+", step.get("uses", "actions/x@v1"))
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())["jobs"]
+    assert jobs["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+
+
+def test_licences() -> None:
+    assert (ROOT / "LICENSE").read_text().startswith("MIT License")
+    text = (ROOT / "LICENSE-TEXT").read_text()
+    assert text.startswith("Attribution 4.0 International")
+    assert "Section 8 -- Interpretation." in text
+
+
+def test_pre_commit_runs_the_same_lint() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    hooks = [hook for repository in config["repos"] for hook in repository["hooks"]]
+    assert {repository["repo"] for repository in config["repos"]} == {"local"}
+    assert [hook["entry"] for hook in hooks] == ["make lint"]
+
+
+def test_nothing_names_this_machine() -> None:
+    """No path of a particular machine, and no package index but the one that the README mentions."""
+    homes = re.compile(r"(?<![\w.])/(?:home|Users|root)/\w|https?://\S+/simple\b|--(?:extra-)?index-url[ =]https?:")
+    for path in files(ROOT):
+        if path.suffix in (".py", ".toml", ".yml", ".txt", ".in", ".md", ".cfg", ".ipynb") and path != Path(__file__):
+            assert not homes.search(path.read_text(encoding="utf-8")), path.relative_to(ROOT)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel once."""
+    return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+def test_wheel_holds_the_package_and_its_data(wheel: Path) -> None:
+    assert wheel.name == wheel_name(attention.__version__)
+    names = set(zipfile.ZipFile(wheel).namelist())
+    ours = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "attention").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert names - {name for name in names if ".dist-info/" in name} == ours
+    licences = {Path(name).name for name in names if "/licenses/" in name}
+    assert licences == {"LICENSE", "LICENSE-TEXT"}
+
+
+def test_wheel_installs_without_dependencies(wheel: Path, tmp_path: Path) -> None:
+    """As the set-up cell of a chapter does; the package then imports from there, and reads its data."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(tmp_path)]
+    subprocess.run([*command, str(wheel)], check=True, capture_output=True)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import attention;"
+        "assert attention.__file__.startswith(sys.argv[1]);"
+        "print(*attention.names()); assert 'torch' not in sys.modules; attention.create('se', 16)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == attention.names()
+
+
+@pytest.mark.parametrize(
+    "name", ["_config.yml", "attention/a.py", "attention/data/x.toml", "book/_ext/e.py", "settings.toml"]
+)
+def test_a_change_that_sphinx_does_not_see_makes_the_book_new(tmp_path: Path, name: str) -> None:
+    for each in (
+        "_config.yml",
+        "attention/a.py",
+        "attention/data/x.toml",
+        "book/_ext/e.py",
+        "settings.toml",
+        "book/a.md",
+    ):
+        (tmp_path / each).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / each).write_text(each)
+    before = book.fingerprint(tmp_path)
+    (tmp_path / "book" / "a.md").write_text("Sphinx sees this one itself")
+    (tmp_path / "attention" / "__pycache__").mkdir()
+    (tmp_path / "attention" / "__pycache__" / "a.pyc").write_text("no source")
+    assert book.fingerprint(tmp_path) == before
+    (tmp_path / name).write_text("changed")
+    assert book.fingerprint(tmp_path) != before
+
+
+def test_a_new_page_makes_the_book_new(tmp_path: Path) -> None:
+    before = book.fingerprint(tmp_path)
+    (tmp_path / "notebooks" / "channel").mkdir(parents=True)
+    (tmp_path / "notebooks" / "channel" / "se.ipynb").write_text("{}")
+    assert book.fingerprint(tmp_path) != before
+
+
+def _build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int) -> tuple[int, bool]:
+    """Run the builder with a stand-in for Jupyter Book; say whether what was built before was still there."""
+    seen = []
+
+    def run(command, cwd, check):
+        seen.append((tmp_path / "_build" / ".doctrees").exists())
+        (tmp_path / "_build" / ".doctrees").mkdir(parents=True, exist_ok=True)
+        return subprocess.CompletedProcess(command, status)
+
+    monkeypatch.setattr(book, "ROOT", tmp_path)
+    monkeypatch.setattr(book, "BUILD", tmp_path / "_build")
+    monkeypatch.setattr(book.subprocess, "run", run)
+    return book.main(), seen[0]
+
+
+def test_a_failed_build_is_not_built_upon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sphinx would not warn again about a page that it has read: the second strict build would pass."""
+    assert _build(tmp_path, monkeypatch, 1) == (1, False)
+    assert _build(tmp_path, monkeypatch, 0) == (0, False)
+    assert _build(tmp_path, monkeypatch, 0) == (0, True)  # a good one is

@@ -1,0 +1,94 @@
+"""Cards, set-up cells, tables and addresses are written from their sources, and a stale one is noticed."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import attention
+from attention.registry import chapters, entry
+from tools import sync
+from tools.chapters import CARD, notebook_path, read, settings, tags, text
+
+
+def test_writes_everything_and_then_has_nothing_to_do(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sync.main(["--check"], house) == 1  # the cards of the laid-out chapters are empty
+    assert sync.main([], house) == 0
+    before = {path: path.read_bytes() for path in house.rglob("*") if path.is_file()}
+    assert sync.main(["--check"], house) == 0
+    assert sync.main([], house) == 0
+    assert {path: path.read_bytes() for path in house.rglob("*") if path.is_file()} == before
+    assert capsys.readouterr().out.endswith("all is in step\n")
+
+
+@pytest.mark.parametrize("name", ["README.md", "pyproject.toml", "CITATION.cff", "notebooks/channel/se.ipynb"])
+def test_notices_what_is_stale(house: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    sync.main([], house)
+    path = house / name
+    stale = re.sub(re.escape(settings(house).site), "https://elsewhere.example", path.read_text())
+    assert stale != path.read_text()
+    path.write_text(stale)
+    assert sync.main(["--check"], house) == 1
+    assert f"{name} is not current" in capsys.readouterr().out
+    assert sync.main([], house) == 0
+    assert sync.main(["--check"], house) == 0
+
+
+def _break_card(house: Path) -> None:
+    path = notebook_path(entry("se"), house)
+    path.write_text(path.read_text().replace(CARD[1], ""))
+
+
+def _break_setup(house: Path) -> None:
+    path = notebook_path(entry("se"), house)
+    made = read(path)
+    made.cells = [cell for cell in made.cells if "setup" not in tags(cell)]
+    path.write_text(text(made))
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (_break_card, "needs one <!-- card: begin -->"),
+        (_break_setup, "needs one code cell that is tagged 'setup'"),
+        (lambda house: notebook_path(entry("se"), house).unlink(), "is missing, though mechanisms.toml calls [se]"),
+        (lambda house: (house / "_toc.yml").write_text("root: x"), "_toc.yml lacks notebooks/channel/se"),
+        (lambda house: (house / "CITATION.cff").write_text("url: x\nurl: y\n"), "2 lines match"),
+    ],
+)
+def test_says_what_it_cannot_write(house: Path, harm, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    sync.main([], house)
+    harm(house)
+    assert sync.main([], house) == 1
+    assert message in capsys.readouterr().out
+
+
+def test_card_states_the_block(house: Path) -> None:
+    """The figures on SE's card are those of the block at the size that it names."""
+    card = sync.card(entry("se"), settings(house))
+    block = attention.SqueezeExcitation(sync.SIZE["channels"])
+    count = sum(p.numel() for p in block.parameters())
+    assert f"{count:,} for $C = {block.channels}$, `reduction` $r = 16$" in card
+    assert r"$B \times C \times 1 \times 1$" in card
+    assert "https://arxiv.org/abs/1709.01507" in card
+    assert "http" not in card.replace("https://arxiv.org/", "").replace("https://colab.research.google.com/", "")
+    rows = [line for line in card.splitlines() if line.startswith("|")]
+    assert all(line.count(" | ") == 1 for line in rows if not line.startswith("|:"))
+
+
+def test_setup_cell_differs_by_the_chapters_name_alone(house: Path) -> None:
+    made = {found.name: sync.setup_cell(found, settings(house)) for found in chapters()}
+    assert len({cell.replace(f'"{name}"', '"…"') for name, cell in made.items()}) == 1
+    cell = made["se"]
+    assert f"-{attention.__version__}-py3-none-any.whl" in cell
+    assert "--no-deps" in cell
+    ast.parse(re.sub(r"^(\s*)%.*$", r"\1pass", cell, flags=re.MULTILINE))
+
+
+def test_every_chapter_has_a_row_in_the_readme(house: Path) -> None:
+    rows = sync.table(settings(house)).splitlines()[2:]
+    assert len(rows) == len(chapters())
+    for row, found in zip(rows, chapters(), strict=True):
+        assert found.title in row
+        assert ("planned" in row) is not found.ready

@@ -1,0 +1,229 @@
+"""Write everything that is stated in one place and shown in several.
+
+From ``attention/mechanisms.toml``, ``settings.toml`` and the package's version: every chapter's card and set-up cell,
+the README's table of chapters, and the addresses in ``pyproject.toml`` and ``CITATION.cff``. With ``--check`` it
+writes nothing and says what is not current.
+"""
+
+import argparse
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import attention
+from attention import registry
+from attention.registry import FAMILIES, Entry, entries
+from tools.chapters import CARD, ROOT, Settings, notebook_path, read, settings, tags, text, written
+
+#: The input for which a card states its figures: what ResNet-50's first stage puts out.
+SIZE = {"channels": 256, "height": 56, "width": 56}
+TABLE = ("<!-- chapters: begin -->", "<!-- chapters: end -->")
+SETUP = """\
+# In Colab this installs the book's package and the few small ones that Colab lacks; elsewhere it installs nothing.
+import sys
+
+if "google.colab" in sys.modules:
+    WHEEL = "{wheel}"
+    %pip install --quiet --no-deps {{WHEEL}} jaxtyping wadler-lindig torchinfo
+
+from attention import lab
+
+budget = lab.setup("{name}")"""
+
+
+class Stale(Exception):
+    """A place that cannot be written: a marker or a cell is missing."""
+
+
+def between(text: str, markers: tuple[str, str], new: str, where: str) -> str:
+    """Replace what stands between two markers, each of which stands once and alone on its line.
+
+    :raises Stale: where the markers are missing, doubled or in the wrong order.
+    """
+    begin, end = markers
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise Stale(f"{where}: needs one {begin} and, after it, one {end}")
+    head, _, rest = text.partition(begin)
+    return f"{head}{begin}\n{new}\n{end}{rest.partition(end)[2]}"
+
+
+def set_line(text: str, pattern: str, value: str, where: str) -> str:
+    """Replace the value on the one line that matches ``pattern``, whose first group is what stays before it.
+
+    :raises Stale: where no line, or more than one, matches.
+    """
+    new, count = re.subn(pattern, lambda found: found[1] + value, text, flags=re.MULTILINE)
+    if count != 1:
+        raise Stale(f"{where}: {count} lines match {pattern!r}, not one")
+    return new
+
+
+def card(entry: Entry, where: Settings) -> str:
+    """Write a chapter's card as a table in plain Markdown.
+
+    :param entry: the mechanism.
+    :param where: the book's addresses.
+    """
+    arxiv = f", [arXiv {entry.arxiv}](https://arxiv.org/abs/{entry.arxiv})" if entry.arxiv else ""
+    maps = ", ".join(f"${_shape(dims)}$" for dims in entry.maps)
+    rows = {
+        "Paper": f"{entry.authors}, *{entry.paper}*, {entry.venue}{arxiv}",
+        "Axis": entry.axis,
+        "Statistic": entry.statistic,
+        "Maps" if len(entry.maps) > 1 else "Map": maps,
+        "Parameters": _cost(entry, "parameters"),
+        "Multiply–adds": _cost(entry, "macs"),
+        "Inserted": entry.where,
+        "In code": f"`attention.{entry.class_name}`",
+        "Time": f"{entry.reading} minutes to read, {entry.seconds} seconds to run on two CPU cores",
+        "Before it": _prerequisites(entry),
+    }
+    badge = f"[![Open in Colab](../../book/_static/open-in-colab.svg)]({where.colab(entry)})"
+    lines = [f"| {entry.short} | in short |", "|:--|:--|"]
+    lines += [f"| **{name}** | {value} |" for name, value in rows.items() if value]
+    return "\n".join([badge, "", *lines])
+
+
+def _shape(dims: str) -> str:
+    """Set a map's axes as a formula: ``b c 1 1`` becomes B × C × 1 × 1, ``(h w)`` becomes HW."""
+    parts = re.findall(r"\([^)]*\)|\w+", dims)
+    return r" \times ".join("".join(part.strip("()").split()).upper() for part in parts)
+
+
+def _cost(entry: Entry, which: str) -> str:
+    """State a cost as a formula and for one size; nothing for a mechanism that has no formula."""
+    if which not in entry.cost:
+        return ""
+    from attention.lab import cost
+
+    symbols = entry.cost.get("symbols", {})
+    used = {str(symbol) for symbol in cost.formula(entry.name, which).free_symbols}
+    count = cost.evaluate(entry.name, which, **SIZE)
+    values = SIZE | _defaults(entry)
+    named = [
+        f"${symbol} = {values[name]}$" if name in SIZE else f"`{name}` ${symbol} = {values[name]}$"
+        for symbol, name in symbols.items()
+        if symbol in used and name in values
+    ]
+    at = f" for {', '.join(named)}" if named else ""
+    return f"${cost.latex(entry.name, which)}$; that is {count:,}{at}"
+
+
+def _defaults(entry: Entry) -> dict[str, int]:
+    """Return the options of a block that have a number as default; a flag counts 0 or 1, as it does in the formulas."""
+    parameters = inspect.signature(entry.load()).parameters
+    return {name: int(p.default) for name, p in parameters.items() if isinstance(p.default, int)}
+
+
+def _prerequisites(entry: Entry) -> str:
+    known = entries()
+    names = []
+    for name in entry.prerequisites:
+        other = known[name]
+        chapter = known[other.chapter or name]
+        link = f"[{other.title}](../{chapter.family}/{chapter.name}.ipynb)"
+        names.append(link if chapter.ready else other.title)
+    return ", ".join(["convolutions and backpropagation", *names])
+
+
+def setup_cell(entry: Entry, where: Settings) -> str:
+    """Write the set-up cell, the same in all chapters but for the chapter's name."""
+    return SETUP.format(wheel=where.wheel(attention.__version__), name=entry.name)
+
+
+def chapter(entry: Entry, root: Path, where: Settings) -> str:
+    """Return a chapter's notebook with a current card and set-up cell.
+
+    :raises Stale: where the notebook, its card's markers or its set-up cell is missing.
+    """
+    path = notebook_path(entry, root)
+    name = path.relative_to(root).as_posix()
+    if not path.exists():
+        raise Stale(f"{name} is missing, though mechanisms.toml calls [{entry.name}] ready")
+    notebook = read(path)
+    first = notebook.cells[0]
+    first.source = between(first.source, CARD, card(entry, where), f"{name}, first cell")
+    setups = [cell for cell in notebook.cells if "setup" in tags(cell)]
+    if len(setups) != 1 or setups[0].cell_type != "code":
+        raise Stale(f"{name}: needs one code cell that is tagged 'setup'")
+    setups[0].source = setup_cell(entry, where)
+    setups[0].metadata["tags"] = ["setup", "nbval-ignore-output"]
+    return text(notebook)
+
+
+def table(where: Settings) -> str:
+    """Write the README's table of chapters."""
+    lines = ["| Family | Mechanism | Year | The idea in one sentence | Chapter |", "|:--|:--|:--|:--|:--|"]
+    for entry in registry.chapters():
+        source = f"notebooks/{entry.family}/{entry.name}.ipynb"
+        read_it = f"[read]({where.page(source.removesuffix('.ipynb'))}) · [notebook]({source})"
+        status = read_it if entry.ready else "planned"
+        lines.append(f"| {FAMILIES[entry.family]} | {entry.title} | {entry.year} | {entry.idea} | {status} |")
+    return "\n".join(lines)
+
+
+def readme(root: Path, where: Settings) -> str:
+    """Return the README with a current table of chapters."""
+    return between((root / "README.md").read_text(encoding="utf-8"), TABLE, table(where), "README.md")
+
+
+def lines(root: Path, name: str, values: dict[str, str]) -> str:
+    """Return a file with the values of some of its lines, each found by how it begins, made current."""
+    new = (root / name).read_text(encoding="utf-8")
+    for begin, value in values.items():
+        new = set_line(new, rf"^({re.escape(begin)}).*$", f'"{value}"', name)
+    return new
+
+
+def wanted(root: Path) -> Iterator[tuple[Path, Callable[[], str]]]:
+    """Yield every file that is written, with a function that returns the text that it should have."""
+    where = settings(root)
+    for entry in written():
+        yield notebook_path(entry, root), partial(chapter, entry, root, where)
+    yield root / "README.md", partial(readme, root, where)
+    links = {"Homepage = ": where.site, "Repository = ": where.repository}
+    yield root / "pyproject.toml", partial(lines, root, "pyproject.toml", links)
+    cited = {"url: ": where.site, "repository-code: ": where.repository, "version: ": attention.__version__}
+    yield root / "CITATION.cff", partial(lines, root, "CITATION.cff", cited)
+
+
+def problems(root: Path) -> list[str]:
+    """Name what the tools cannot write, but can see is wrong: written chapters that the table of contents lacks."""
+    contents = (root / "_toc.yml").read_text(encoding="utf-8")
+    lacking = []
+    for entry in written():
+        document = f"notebooks/{entry.family}/{entry.name}"
+        if not re.search(rf"{document}(\.ipynb)?\s*$", contents, re.MULTILINE):
+            lacking.append(f"_toc.yml lacks {document}, though mechanisms.toml calls [{entry.name}] ready")
+    return lacking
+
+
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    """Write, or check."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where something is not current")
+    check = parser.parse_args(arguments).check
+    found = problems(root)
+    for path, make in wanted(root):
+        name = path.relative_to(root).as_posix()
+        try:
+            new = make()
+        except Stale as problem:
+            found.append(str(problem))
+            continue
+        if path.read_text(encoding="utf-8") == new:
+            continue
+        if check:
+            found.append(f"{name} is not current; run: make sync")
+        else:
+            path.write_text(new, encoding="utf-8")
+            print(f"wrote {name}")
+    print("\n".join(found) if found else "all is in step")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
