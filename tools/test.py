@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
+from tools.execute import ENVIRONMENT
+
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "_build" / "tests"
 PYTHON = sys.executable
 WORKERS = 2
-#: As `make execute` runs them, so that the figures are the same: see tools/execute.py.
-NOTEBOOKS = {"ATTENTION_BUDGET": "cpu", "OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE"}
 NBVAL = ("--nbval", "--nbval-current-env", "--nbval-cell-timeout=120")
 
 
@@ -67,11 +67,11 @@ def lanes() -> dict[str, Lane]:
         "lint": Lane("style, cards, workflows", (PYTHON, "-m", "tools.lint"), pytest=False),
         "chapters": Lane("structure of chapters", (*pytest, "tests/notebooks")),
         "units": Lane("units and laws", (*pytest, *workers, "tests", *[f"--ignore={path}" for path in own]), single),
-        "typed": Lane("shapes in types", (*pytest, "tests/typed"), single | {"ATTENTION_TYPED": "1"}),
+        "typed": Lane("shapes in types", (*pytest, "tests/typed"), single),
         "notebooks": Lane(
             "committed outputs are current",
             (*pytest, *spread, *NBVAL, "--nbval-sanitize-with", "tests/notebooks/sanitize.cfg", "notebooks"),
-            NOTEBOOKS,
+            ENVIRONMENT,
         ),
         "book": Lane("strict build of the book", (book, "-m", "tools.book"), pytest=False),
         "browser": Lane("the pages in a browser", (*pytest, "tests/book")),

@@ -127,7 +127,9 @@ def _excites_by_convolution(answer: Any) -> None:
         ]
         what = f"the gates of {about}"
         received = expect_tensor(
-            call(made, z, about="z of shape (5, 12, 1, 1)"), rearrange(gates, "b c -> b c 1 1"), what
+            call(made, z.to(layers[0].weight.device), about="z of shape (5, 12, 1, 1)"),
+            rearrange(gates, "b c -> b c 1 1"),
+            what,
         )
         mistakes = [(rearrange(values, "b c -> b c 1 1"), hint) for values, hint in mistakes]
         expect_close(received, rearrange(gates, "b c -> b c 1 1").detach(), what, mistakes=mistakes)

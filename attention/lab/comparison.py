@@ -102,7 +102,7 @@ class Interval:
 
 def _unit(measure: str) -> tuple[float, str, int]:
     """Factor, unit and digits in which a difference of scores is told."""
-    return (100.0, " percentage points", 1) if measure.startswith("accuracy") else (1.0, "", 3)
+    return (100.0, " percentage points", 2) if measure.startswith("accuracy") else (1.0, "", 3)
 
 
 @dataclass(frozen=True)
@@ -167,17 +167,24 @@ class Comparison:
         pair = self.scores(first), self.scores(second)
         return Interval.paired(*pair, level=level, first=first, second=second, measure=self.measure)
 
-    def table(self) -> str:
-        """Return mean, spread, lowest and highest score and the number of parameters of each model, as text."""
-        wide = max(len(name) for name in (*self.names, "model"))
-        lines = [f"{'model':<{wide}}  {'mean':>6}  {'spread':>6}  {'lowest':>6}  {'highest':>7}  {'parameters':>10}"]
+    def table(self, digits: int = 2) -> str:
+        """Return mean, spread, lowest and highest score and the number of parameters of each model, as text.
+
+        :param digits: of the scores, after the point; the spread gets one more.
+        """
+        rows = [("model", "mean", "spread", "lowest", "highest", "parameters")]
         for name in self.names:
             scores = self.scores(name)
-            spread = "–" if len(scores) < 2 else f"{self.spread(name):.3f}"
-            lines.append(
-                f"{name:<{wide}}  {self.mean(name):6.2f}  {spread:>6}  {min(scores):6.2f}  {max(scores):7.2f}  "
-                f"{self.of(name)[0].parameters:>10,}"
+            spread = "–" if len(scores) < 2 else f"{self.spread(name):.{digits + 1}f}"
+            told = (f"{score:.{digits}f}" for score in (min(scores), max(scores)))
+            rows.append((name, f"{self.mean(name):.{digits}f}", spread, *told, f"{self.of(name)[0].parameters:,}"))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(
+                cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
             )
+            for row in rows
+        ]
         seeds = f"{len(self.seeds)} seed" + ("s" if len(self.seeds) > 1 else "")
         lines.append(f"{self.measure} on {self.task}; chance {self.chance:.2f}; {seeds}, {self.steps} steps each")
         return "\n".join(lines)

@@ -67,7 +67,7 @@ def setup(chapter: str) -> Budget:
 
     style.apply()
     chosen = budget()
-    where = torch.cuda.get_device_name() if chosen.name == "gpu" else f"CPU, {torch.get_num_threads()} threads"
+    where = torch.cuda.get_device_name() if chosen.name == "gpu" else f"CPU, threads: {torch.get_num_threads()}"
     print(f"attention {attention.__version__} · torch {torch.__version__} · Python {platform.python_version()}")
     print(f"device: {where} · budget: {chosen.name} ({_SIZES[chosen.name]})")
     print(f"time: about {entry(chapter).seconds} s on two CPU cores; a GPU is not needed, and lengthens nothing")

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import matplotlib as mpl
@@ -44,6 +45,8 @@ def apply() -> None:
             "axes.facecolor": "white",
             "figure.dpi": _DPI,
             "figure.constrained_layout.use": True,
+            "figure.constrained_layout.h_pad": 0.08,
+            "figure.constrained_layout.w_pad": 0.08,
             "font.size": 11,
             "axes.titlesize": 12,
             "axes.labelsize": 11,
@@ -88,8 +91,8 @@ def show(fig: Figure, alt: str, *, scroll: bool = False, colours: int = 64) -> N
     :param alt: what the figure shows and what is to be seen in it, for a reader who does not see it.
     :param scroll: let the page scroll sideways over a wide figure; its text need then not be readable when shrunk.
     :param colours: size of the PNG's palette; more for photographs, at most 256.
-    :raises ValueError: for an empty alt text, for text that is cut off at the figure's edge, and for text that would
-        be smaller than ``SMALLEST`` pixels on a phone.
+    :raises ValueError: for an empty alt text, for text that is cut off at the figure's edge or overlaps another, and
+        for text that would be smaller than ``SMALLEST`` pixels on a phone.
     """
     if not alt.strip():
         raise ValueError("alt is empty: say what the figure shows, and what is to be seen in it")
@@ -125,9 +128,11 @@ def _texts(fig: Figure) -> Sequence[Text]:
 
 
 def _refuse_bad_text(texts: Sequence[Text], fig: Figure, scale: float) -> None:
-    frame = fig.bbox.padded(1.0)
-    for text in texts:
-        box = text.get_window_extent()
+    frame, boxes = fig.bbox, [(text, text.get_window_extent()) for text in texts]
+    for (one, first), (other, second) in combinations(boxes, 2):
+        if first.width and second.width and first.padded(-1).overlaps(second.padded(-1)):
+            raise ValueError(f"the texts {one.get_text()!r} and {other.get_text()!r} overlap")
+    for text, box in boxes:
         if box.width and (box.x0 < frame.x0 or box.y0 < frame.y0 or box.x1 > frame.x1 or box.y1 > frame.y1):
             raise ValueError(f"the text {text.get_text()!r} is cut off at the edge of the figure")
         pixels = text.get_fontsize() / 72 * 100 * scale

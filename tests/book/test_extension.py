@@ -42,7 +42,7 @@ MODULE = '''
 
 from torch import Tensor, nn
 
-__all__ = ["LIMIT", "Block", "double"]
+__all__ = ["LIMIT", "Block", "Plain", "double"]
 
 #: How far it goes,
 #: at most.
@@ -64,6 +64,10 @@ class Block(_Base):
 
     def run(self, x: Tensor) -> Tensor:
         """Run it."""
+
+
+class Plain(nn.Module):
+    """A block without a constructor of its own."""
 
 
 def double(x: Tensor) -> Tensor:
@@ -187,7 +191,7 @@ def test_mathjax_is_on_the_site(book: Path) -> None:
 def test_the_api_page_shows_what_is_public(book: Path) -> None:
     page = read(book, "api").select_one("article")
     names = [name.get_text() for name in page.select("dt.sig .descname")]
-    assert names == ["LIMIT", "Block", "run", "double"]
+    assert names == ["LIMIT", "Block", "run", "Plain", "double"]
     text = page.get_text(" ", strip=True)
     assert "How far it goes, at most." in " ".join(text.split())
     assert not {"Bases", "_Base", ":data:", ":func:", ":meth:"} & set(text.replace("(", " ").split())

@@ -350,7 +350,7 @@ def test_what_cannot_be_paired_is_refused(ours, theirs, words):
 def test_sentences_state_the_verdict():
     up = result({"SE": [0.82, 0.84, 0.86], "plain": [0.80, 0.83, 0.84]})
     assert up.difference("SE", "plain").sentence() == (
-        "SE minus plain: +1.7 percentage points (95% interval +0.2 to +3.1, 3 seeds): SE scores higher."
+        "SE minus plain: +1.67 percentage points (95% interval +0.23 to +3.10, 3 seeds): SE scores higher."
     )
     assert up.difference("plain", "SE").sentence().endswith("plain scores lower.")
     same = result({"SE": [0.82, 0.80], "plain": [0.80, 0.83]}, measure="R²")

@@ -350,7 +350,9 @@ def exercises(chapter: Chapter) -> Iterator[str]:
             yield f"the solution of {label!r} is not folded (:class: dropdown)"
         if label and label not in hinted:
             yield f"the exercise {label!r} has no hint: a :::{{hint}} with :class: dropdown inside it"
-    asked = {name for _, cell in chapter.code for name in re.findall(r"check\(\s*[\"']([\w.]+)[\"']", cell.source)}
+    asked = {
+        name for _, cell in chapter.code for name in re.findall(r"(?<![\w.])check\(\s*[\"']([\w.]+)[\"']", cell.source)
+    }
     if not asked:
         yield "no exercise is checked: check(…)"
     written = {each.id for each in checkable(chapter.name)}

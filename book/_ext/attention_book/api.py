@@ -31,6 +31,12 @@ _ROLE = re.compile(r"(?<![\w{:]):(?:py:)?(func|class|meth|mod|attr|data|exc|obj)
 class PublicRenderer(MystRenderer):
     """autodoc2's renderer; it names base classes only where they are public, and gives constants their comment."""
 
+    def get_item(self, full_name: str) -> ItemData | None:
+        """Find an object of the package; what torch passes on to it is found only where torch is installed."""
+        item = super().get_item(full_name)
+        origin = (item or {}).get("inherited") or full_name
+        return item if origin.split(".")[0] == full_name.split(".")[0] else None
+
     def show_class_inheritance(self, item: ItemData) -> bool:
         """Name the base classes where all of them are on the page themselves."""
         return all(self._public(base) for base in item.get("bases", []))
