@@ -60,7 +60,7 @@ lock: $(FULL_READY) ## move to the newest versions and pin them in requirements.
 	@$(FULL) -m tools.lock
 
 clean: ## remove all that was built, but not the environments
-	rm -rf _build build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build build dist *.egg-info .pytest_cache .ruff_cache notebooks/.ruff_cache .hypothesis
 
 # An environment is made once, and installed again when a pin changes. The stamp is written last, so that an
 # interrupted installation is taken up again.

@@ -11,12 +11,13 @@ from matplotlib.text import Text
 from pybtex.database import parse_file
 
 from attention.lab.style import PHONE, SMALLEST
-from attention.registry import entries
+from attention.registry import chapters, entries
 from tools import figures
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted((ROOT / "book").glob("*.md"))
+PAGES = sorted((ROOT / "book").rglob("*.md"))
 GLOSSARY = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
+INTRO = (ROOT / "book" / "intro.md").read_text(encoding="utf-8")
 IDEA = (ROOT / "book" / "idea.md").read_text(encoding="utf-8")
 NOTATION = (ROOT / "book" / "notation.md").read_text(encoding="utf-8")
 
@@ -122,6 +123,11 @@ def test_pictures_exist_and_have_alt_text(page: Path) -> None:
 def test_python_on_a_page_runs(page: Path) -> None:
     for code in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
         exec(compile(code, page.name, "exec"), {})
+
+
+def test_the_number_of_chapters_is_right() -> None:
+    assert len(chapters()) == 26
+    assert "twenty-six chapters" in INTRO
 
 
 def test_the_worked_example_is_right() -> None:

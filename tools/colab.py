@@ -8,6 +8,7 @@ import argparse
 import posixpath
 import re
 import sys
+import unicodedata
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -176,7 +177,9 @@ class Here:
 
     def term(self, term: str) -> str:
         """Return the address of a term in the glossary."""
-        return f"{self.book.settings.page('book/glossary')}#term-{re.sub(r'[^0-9A-Za-z]+', '-', term).strip('-')}"
+        plain = unicodedata.normalize("NFKD", term).encode("ascii", "ignore").decode()  # as Sphinx makes its anchors
+        anchor = re.sub(r"[^0-9A-Za-z._]+", "-", f"term-{plain}").rstrip("-")
+        return f"{self.book.settings.page('book/glossary')}#{anchor}"
 
     def citation(self, key: str) -> tuple[str, str, str]:
         """Return (authors, year, address) of a work."""

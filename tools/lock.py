@@ -1,4 +1,8 @@
-"""Pin, in requirements.txt, every package that requirements.in reaches, at the version that is installed here."""
+"""Pin, in requirements.txt, every package that requirements.in reaches, at the version that is installed here.
+
+Pinned is what Linux without a GPU needs. A package that only another system asks for is left to pip, and so is what a
+CUDA build of torch brings along: torch itself asks for exact versions of that.
+"""
 
 import sys
 from importlib.metadata import distribution
@@ -9,6 +13,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
+SYSTEM = {"platform_system": "Linux", "sys_platform": "linux", "os_name": "posix"}
+#: How the names of the packages begin that come with a CUDA build of torch.
+CUDA = ("cuda-", "nvidia-", "triton")
 HEAD = """\
 # The exact environment that builds and tests the book, for Python 3.11 to 3.13: `make lock` writes it from
 # requirements.in. The package itself asks for lower bounds only, in pyproject.toml.
@@ -45,7 +52,9 @@ def closure(requirements: list[Requirement]) -> dict[str, str]:
         found[installed.name] = Version(installed.version).public
         for text in installed.requires or ():
             child = Requirement(text)
-            if child.marker is None or child.marker.evaluate({"extra": extra}):
+            if canonicalize_name(child.name).startswith(CUDA):
+                continue
+            if child.marker is None or child.marker.evaluate(SYSTEM | {"extra": extra}):
                 stack += [(child, e) for e in ("", *child.extras)]
     return found
 

@@ -41,6 +41,8 @@ _INLINE = re.compile(
     r"|<(?P<auto>(?:project:|#)[^>\s]*)>",
     re.DOTALL,
 )
+#: A summary is HTML, in which no renderer looks for Markdown.
+_MARKUP = MarkdownIt("commonmark")
 _EXPLICIT = re.compile(r"(?P<text>.*?)\s*<(?P<target>[^<>]+)>", re.DOTALL)
 
 
@@ -136,6 +138,8 @@ def _paragraphs(text: str, to: References) -> str:
 
 def _inline(text: str, to: References) -> str:
     def change(found: re.Match[str]) -> str:
+        if found["math"]:
+            return found[0].replace("\n", " ")  # as in _one_line_each
         if found["role"]:
             return _role(found["role"], found["content"].strip(), to)
         if found["link"]:
@@ -201,11 +205,27 @@ def _cite(keys: str, to: References, *, inside: bool) -> str:
 
 
 def _quote(title: str, body: str) -> str:
-    return "\n".join(f"> {line}".rstrip() for line in f"**{title}**\n\n{body}".rstrip().split("\n"))
+    text = f"**{title}**\n\n{_one_line_each(body)}".rstrip()
+    return "\n".join(f"> {line}".rstrip() for line in text.split("\n"))
+
+
+def _one_line_each(text: str) -> str:
+    """Put every display equation on one line.
+
+    Notebooks take formulas out of the text before they read the Markdown: the ``>`` of a quotation, at the beginning
+    of an equation's second line, would become part of the formula.
+    """
+    lines = text.split("\n")
+    for token in reversed(parser().parse(text)):
+        if token.type == "math_block" and token.map:
+            begin, end = token.map
+            formula = " ".join(re.sub(r"(?<!\\)%.*", "", token.content).split())
+            lines[begin:end] = [f"{lines[begin].partition('$$')[0]}$$ {formula} $$"]
+    return "\n".join(lines)
 
 
 def _fold(title: str, body: str) -> str:
-    return f"<details>\n<summary>{title}</summary>\n\n{body}\n\n</details>\n"
+    return f"<details>\n<summary>{_MARKUP.renderInline(title)}</summary>\n\n{body}\n\n</details>\n"
 
 
 def _directive(token, to: References, lines: list[str]) -> str:
@@ -220,7 +240,7 @@ def _directive(token, to: References, lines: list[str]) -> str:
         title, inner = NOTES[name], "\n\n".join(part for part in (argument, body) if part)
         return box(title, lower(inner, to)) + "\n"
     if name in ("admonition", "dropdown", "topic", "margin", "sidebar"):
-        return box(_inline(argument, to) if not folded else argument, lower(body, to)) + "\n"
+        return box(_inline(argument, to), lower(body, to)) + "\n"
     if name == "exercise":
         called = to.numbered(options["label"]) if "label" in options else "Exercise"
         return _quote(called + (f" ({_inline(argument, to)})" if argument else ""), lower(body, to)) + "\n"

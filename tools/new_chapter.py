@@ -189,8 +189,12 @@ def layout(entry: Entry, root: Path) -> nbformat.NotebookNode:
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """Lay out one chapter."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("name", help="a planned mechanism")
+    parser.add_argument("name", nargs="?", default="", help="a planned mechanism")
     given = parser.parse_args(arguments)
+    if not given.name:
+        planned = ", ".join(entry.name for entry in registry.chapters() if not entry.ready)
+        print(f"Which one? make new-chapter NAME=…; planned: {planned}", file=sys.stderr)
+        return 2
     try:
         entry = registry.entry(given.name)
     except ValueError as problem:

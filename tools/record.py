@@ -25,14 +25,17 @@ def find(name: str, root: Path = ROOT) -> Path:
 
 def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="the chapter")
+    parser.add_argument("name", nargs="?", default="", help="the chapter")
     parser.add_argument("--budget", choices=("smoke", "cpu", "gpu"), help="default: gpu where there is one, else cpu")
     parser.add_argument("--target", type=Path, help="default: <name>.record.json beside the chapter")
     parser.add_argument("--commit", help="of the code, for a copy without its history; default: what git says")
     asked = parser.parse_args(words)
     path = find(asked.name)
     target = asked.target or path.with_suffix(".json")
-    chosen, module = budget(asked.budget), record.script(path)
+    chosen = budget(asked.budget)
+    if not chosen.judges and not asked.target:
+        raise SystemExit(f"a run of budget {chosen.name!r} is no record; to see that it runs, give it a --target")
+    module = record.script(path)
     files = [*module.CODE, path.relative_to(ROOT).as_posix()]
     print(f"recording {asked.name}, budget {chosen.name}", flush=True)
     began = time.perf_counter()

@@ -22,9 +22,10 @@ def build_wheel(root: Path, into: Path) -> Path:
         # From a copy, so that nothing of an earlier build gets in and none is left behind.
         copy = Path(folder) / "source"
         copy.mkdir()
-        for name in ("pyproject.toml", "README.md", "LICENSE", "LICENSE-TEXT"):
+        for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "LICENSE-TEXT"):
             shutil.copy(root / name, copy)
-        shutil.copytree(root / "attention", copy / "attention", ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("attention", "notebooks"):  # of the notebooks' folder the package takes the records
+            shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.ipynb"))
         command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(into), str(copy)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

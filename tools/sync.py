@@ -22,7 +22,8 @@ from tools.chapters import CARD, ROOT, Settings, notebook_path, read, settings, 
 SIZE = {"channels": 256, "height": 56, "width": 56}
 TABLE = ("<!-- chapters: begin -->", "<!-- chapters: end -->")
 SETUP = """\
-# In Colab this installs the book's package and the few small ones that Colab lacks; elsewhere it installs nothing.
+# In Colab this installs the book's package and three small ones that Colab
+# lacks; elsewhere it installs nothing.
 import sys
 
 if "google.colab" in sys.modules:
@@ -94,15 +95,21 @@ def _shape(dims: str) -> str:
 
 
 def _cost(entry: Entry, which: str) -> str:
-    """State a cost as a formula and for one size; nothing for a mechanism that has no formula."""
+    """State a cost as a formula and for one size.
+
+    :returns: nothing for a mechanism that has no formula, and the formula alone where an option that it uses has no
+        number as default: ECA, for one, computes its kernel size from the channels.
+    """
     if which not in entry.cost:
         return ""
     from attention.lab import cost
 
     symbols = entry.cost.get("symbols", {})
     used = {str(symbol) for symbol in cost.formula(entry.name, which).free_symbols}
-    count = cost.evaluate(entry.name, which, **SIZE)
     values = SIZE | _defaults(entry)
+    if any(symbol in used and name not in values for symbol, name in symbols.items()):
+        return f"${cost.latex(entry.name, which)}$"
+    count = cost.evaluate(entry.name, which, **SIZE)
     named = [
         f"${symbol} = {values[name]}$" if name in SIZE else f"`{name}` ${symbol} = {values[name]}$"
         for symbol, name in symbols.items()
@@ -211,8 +218,8 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         name = path.relative_to(root).as_posix()
         try:
             new = make()
-        except Stale as problem:
-            found.append(str(problem))
+        except (Stale, ValueError) as problem:
+            found.append(str(problem) if isinstance(problem, Stale) else f"{name}: {problem}")
             continue
         if path.read_text(encoding="utf-8") == new:
             continue

@@ -37,7 +37,7 @@ __all__ = [
     "judge",
 ]
 
-_WIDTH = 92
+_WIDTH = 76
 _SHOWN = 12  # tensors of at most so many numbers are printed whole
 
 
@@ -156,7 +156,7 @@ def judge(exercise: Exercise, answer: Any) -> Result:
                 torch.manual_seed(0)
                 question(answer)
     except Unanswered:
-        lines = [f"… {head}", *_wrapped(f"No answer yet: run this again when there is one. Hint: {exercise.hint}")]
+        lines = [f"… {head}", *_wrapped("No answer yet: run this again when there is one.")]
         return Result(exercise.id, passed=False, answered=False, message="\n".join(lines))
     except Wrong as wrong:
         hint = wrong.hint or exercise.hint

@@ -84,25 +84,21 @@ class Interval:
         return "lower" if self.high < 0 else "undecided"
 
     def sentence(self) -> str:
-        """Say what was found, in one sentence that states the verdict."""
+        """Say what was found, and what follows, on two lines that fit a page."""
         factor, unit, digits = _unit(self.measure)
+        found = f"{self.first} minus {self.second}: {factor * self.mean:+.{digits}f}{unit}"
         if self.n == 1:
-            return (
-                f"{self.first} minus {self.second}: {factor * self.mean:+.{digits}f}{unit}; one seed gives no interval."
-            )
-        found = (
-            f"{self.first} minus {self.second}: {factor * self.mean:+.{digits}f}{unit} "
-            f"({self.level:.0%} interval {factor * self.low:+.{digits}f} to {factor * self.high:+.{digits}f}, "
-            f"{self.n} seeds): "
-        )
+            return f"{found}; one seed gives no interval."
+        ends = f"{factor * self.low:+.{digits}f} to {factor * self.high:+.{digits}f}"
+        words = f"{self.first} scores {self.verdict}."
         if self.verdict == "undecided":
-            return found + "the interval holds 0, so no difference is shown."
-        return found + f"{self.first} scores {self.verdict}."
+            words = "The interval holds 0: no difference is shown."
+        return f"{found} ({self.level:.0%} interval {ends}, {self.n} seeds).\n  {words}"
 
 
 def _unit(measure: str) -> tuple[float, str, int]:
     """Factor, unit and digits in which a difference of scores is told."""
-    return (100.0, " percentage points", 2) if measure.startswith("accuracy") else (1.0, "", 3)
+    return (100.0, " points", 2) if measure.startswith("accuracy") else (1.0, "", 3)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def scores(comparison: "Comparison") -> tuple[Figure, str]:
     if chance > low - 0.6 * (high - low):  # else the line would squeeze the dots together
         ax.axhline(chance, color=style.COLOURS["wrong"], linestyle="--", linewidth=1.2, zorder=0)
         ax.annotate(
-            "chance",
+            "chance" if share else "always the mean",
             (1, chance),
             xycoords=("axes fraction", "data"),
             xytext=(0, 3),

@@ -70,5 +70,5 @@ def setup(chapter: str) -> Budget:
     where = torch.cuda.get_device_name() if chosen.name == "gpu" else f"CPU, threads: {torch.get_num_threads()}"
     print(f"attention {attention.__version__} · torch {torch.__version__} · Python {platform.python_version()}")
     print(f"device: {where} · budget: {chosen.name} ({_SIZES[chosen.name]})")
-    print(f"time: about {entry(chapter).seconds} s on two CPU cores; a GPU is not needed, and lengthens nothing")
+    print(f"time: about {entry(chapter).seconds} s on a CPU; networks this small gain little by a GPU")
     return chosen

@@ -31,8 +31,9 @@ _CYCLE = ["block", "control", "other", "wrong", "fifth", "sixth", "plain"]
 
 #: The colour map of attention maps; light is little, dark is much.
 HEAT = "YlOrBr"
-#: Pixels that a phone gives a figure, and the smallest text that may reach its reader there.
+#: How wide a figure is on a phone, in pixels.
 PHONE = 350
+#: The smallest text that may reach a reader there, in pixels.
 SMALLEST = 8.0
 _DPI = 144
 

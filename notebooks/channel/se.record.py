@@ -43,7 +43,15 @@ CODE = [
 
 #: By budget: the network, the seeds, and the training, the same for all networks.
 SIZES: dict[str, dict[str, Any]] = {
-    "smoke": {"widths": (8, 16), "units": 1, "reduction": 4, "seeds": 2, "steps": 3, "batch": 16, "images": (100, 100)},
+    "smoke": {
+        "widths": (8, 16),
+        "units": 1,
+        "reduction": 4,
+        "seeds": 2,
+        "steps": 3,
+        "batch": 16,
+        "images": (100, 100),
+    },
     "cpu": {
         "widths": (16, 32, 64),
         "units": 1,
@@ -76,15 +84,21 @@ class NoSqueeze(nn.Module):
         self.reduce, self.expand = inner.reduce, inner.expand
 
     def forward(self, x: Tensor) -> Tensor:
-        gate = self.expand(self.reduce(rearrange(x, "b c h w -> b h w c")).relu()).sigmoid()
+        gate = self.expand(
+            self.reduce(rearrange(x, "b c h w -> b h w c")).relu()
+        ).sigmoid()
         return x * rearrange(gate, "b h w c -> b c h w")
 
 
-def network(budget: str, block: Any = None, widths: tuple[int, ...] | None = None) -> nn.Module:
+def network(
+    budget: str, block: Any = None, widths: tuple[int, ...] | None = None
+) -> nn.Module:
     """Build the small ResNet, with a block in each unit or without."""
     size = SIZES[budget]
     widths = widths or size["widths"]
-    return small_resnet(widths, attention=block, layers=[size["units"]] * len(widths))
+    return small_resnet(
+        widths, attention=block, layers=[size["units"]] * len(widths)
+    )
 
 
 def blocks(budget: str) -> dict[str, Any]:
@@ -107,11 +121,21 @@ def wider(budget: str) -> tuple[int, ...]:
     with torch.device("meta"):
         wanted = size_of(network(budget, blocks(budget)["SE"]))
         base = SIZES[budget]["widths"]
-        tried = {tuple(round(w * (1 + k / 1000)) for w in base): None for k in range(300)}
-        best = min(tried, key=lambda widths: abs(size_of(network(budget, widths=widths)) - wanted))
+        tried = {
+            tuple(round(w * (1 + k / 1000)) for w in base): None
+            for k in range(300)
+        }
+        best = min(
+            tried,
+            key=lambda widths: abs(
+                size_of(network(budget, widths=widths)) - wanted
+            ),
+        )
         found = size_of(network(budget, widths=best))
     if budget != "smoke" and abs(found - wanted) > wanted / 100:
-        raise ValueError(f"no widths match: {best} has {found} parameters, wanted {wanted}")
+        raise ValueError(
+            f"no widths match: {best} has {found} parameters, wanted {wanted}"
+        )
     return best
 
 
@@ -134,7 +158,11 @@ def gates(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
             block.attend(*inputs)[1]["channel"].flatten(1)
         )
 
-    hooks = [m.register_forward_hook(keep(n)) for n, m in model.named_modules() if isinstance(m, Attention)]
+    hooks = [
+        m.register_forward_hook(keep(n))
+        for n, m in model.named_modules()
+        if isinstance(m, Attention)
+    ]
     for part in x.split(500):
         model(part)
     for hook in hooks:
@@ -145,7 +173,9 @@ def gates(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
 def share(gate: Tensor, labels: Tensor) -> float:
     """Compute the share of the gates' variance that lies between classes; all classes are equally frequent."""
     means = torch.stack([gate[labels == k].mean(0) for k in labels.unique()])
-    return (means.var(0, correction=0).sum() / gate.var(0, correction=0).sum()).item()
+    return (
+        means.var(0, correction=0).sum() / gate.var(0, correction=0).sum()
+    ).item()
 
 
 def one_seed(seed: int, budget: Budget) -> dict[str, Any]:
@@ -158,11 +188,19 @@ def one_seed(seed: int, budget: Budget) -> dict[str, Any]:
         if model_name == "SE":
             x, y = (t.to(budget.device) for t in task.test)
             found = gates(model, x)
-            looked["shares"] = {block: share(gate, y) for block, gate in found.items()}
+            looked["shares"] = {
+                block: share(gate, y) for block, gate in found.items()
+            }
             looked["labels"] = y[:SHOWN].tolist()
-            looked["thousandths"] = {b: (1000 * g[:SHOWN]).round().int().tolist() for b, g in found.items()}
+            looked["thousandths"] = {
+                b: (1000 * g[:SHOWN]).round().int().tolist()
+                for b, g in found.items()
+            }
 
-    models = {label: lambda block=block: network(name, block) for label, block in blocks(name).items()}
+    models = {
+        label: lambda block=block: network(name, block)
+        for label, block in blocks(name).items()
+    }
     models["wider"] = lambda: network(name, widths=wider(name))
     compared = compare(
         models,
@@ -181,7 +219,9 @@ def run(budget: Budget) -> dict[str, Any]:
     """Run all seeds; the result is what ``record.write`` keeps."""
     name, size = budget.name, SIZES[budget.name]
     seeds = range(size["seeds"])
-    found = record.over_seeds(Path(__file__), seeds, budget, workers=1 if name == "smoke" else None)
+    found = record.over_seeds(
+        Path(__file__), seeds, budget, workers=1 if name == "smoke" else None
+    )
     first, task = found[0]["looked"], data(name)
     return {
         "settings": {
@@ -194,7 +234,9 @@ def run(budget: Budget) -> dict[str, Any]:
             "test": len(task.test[0]),
             "classes": task.labels,
         },
-        "comparison": Comparison.merge(Comparison.from_dict(each["comparison"]) for each in found).to_dict(),
+        "comparison": Comparison.merge(
+            Comparison.from_dict(each["comparison"]) for each in found
+        ).to_dict(),
         "gates": {
             "shares": [each["looked"]["shares"] for each in found],
             "labels": first["labels"],

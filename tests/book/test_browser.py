@@ -43,7 +43,7 @@ def test_pages_have_no_faults(
 ) -> None:
     names = [path.relative_to(site).as_posix() for path in pages(site)]
     names.remove("index.html")  # leads on to the first page
-    assert len(names) > len(listed()), "the indices and the search page are looked at too"
+    assert {"search.html", "404.html"} < set(names), "they are looked at too"
     with Look(browser, address, width, mode) as look:
         found = [problem for name in names for problem in look.problems(name, axe=axe if judged else None)]
     assert found == [], "\n".join(found)
@@ -58,6 +58,9 @@ def test_search_finds_the_chapter(wide: Look) -> None:
     page.locator("#search-results li a").first.wait_for()
     found = page.locator("#search-results li a").evaluate_all("links => links.map(link => link.pathname)")
     assert any(path.endswith("/notebooks/channel/se.html") for path in found), found
+    page.locator("#search-results li .context").first.wait_for()
+    quoted = page.locator("#search-results li .context").all_inner_texts()
+    assert not [text for text in quoted if "On this page" in text or "Open issue" in text], "articles only are quoted"
     assert wide.noise == []
 
 
@@ -87,6 +90,28 @@ def test_code_can_be_copied(wide: Look) -> None:
         cell.locator("button.copybtn").click()
         copied = page.evaluate("navigator.clipboard.readText()")
         assert copied.strip() == cell.locator("pre").inner_text().strip()
+
+
+def test_what_the_keyboard_is_on_is_framed(wide: Look) -> None:
+    page = wide.visit(f"{listed()[0]}.html")
+    bare = []
+    for _ in range(25):
+        page.keyboard.press("Tab")
+        bare += page.evaluate(
+            "() => { const on = document.activeElement; const { outlineStyle, outlineWidth } = getComputedStyle(on);"
+            " return outlineStyle === 'none' || parseFloat(outlineWidth) < 2 ? [on.outerHTML.slice(0, 100)] : []; }"
+        )
+    assert bare == []
+
+
+def test_the_dark_mode_is_left_for_printing(browser: Any, address: str) -> None:
+    with Look(browser, address, WIDE, "dark") as look:
+        page = look.visit(f"{listed()[0]}.html")
+        themes = []
+        for moment in ("load", "beforeprint", "afterprint"):
+            page.evaluate(f"dispatchEvent(new Event('{moment}'))")
+            themes.append(page.evaluate("document.documentElement.dataset.theme"))
+        assert themes == ["dark", "light", "dark"]
 
 
 def test_menus_open_on_a_phone(narrow: Look) -> None:

@@ -1,10 +1,16 @@
 """The built pages, read as files: links, formulas' numbers, alt text, and nothing of the source left raw."""
 
+import ast
+import importlib
+import inspect
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
+from attention_book.addresses import load
 
+from attention.registry import FAMILIES, chapters
 from tests.book.conftest import ROOT
 from tests.book.reading import broken_links, documents, images_without_alt, leftovers, pages, soup, unnumbered
 
@@ -25,8 +31,8 @@ def test_the_site_opens_with_the_first_page(site: Path) -> None:
 
 
 def test_every_chapter_is_listed() -> None:
-    chapters = [path.relative_to(ROOT).with_suffix("").as_posix() for path in (ROOT / "notebooks").glob("*/*.ipynb")]
-    assert set(chapters) <= set(listed())
+    found = [path.relative_to(ROOT).with_suffix("").as_posix() for path in (ROOT / "notebooks").glob("*/*.ipynb")]
+    assert set(found) <= set(listed())
 
 
 def test_nothing_is_left_raw(site: Path) -> None:
@@ -42,9 +48,75 @@ def test_every_image_has_alt_text(site: Path) -> None:
 
 
 def test_equations_of_chapters_are_numbered(site: Path) -> None:
-    chapters = [site / f"{name}.html" for name in listed() if name.startswith("notebooks/")]
-    assert [problem for path in chapters for problem in unnumbered(path)] == []
-    assert all(soup(path).select("div.math[id^=equation-]") for path in chapters), "a chapter without an equation"
+    paths = [site / f"{name}.html" for name in listed() if name.startswith("notebooks/")]
+    assert [problem for path in paths for problem in unnumbered(path)] == []
+    assert all(soup(path).select("div.math[id^=equation-]") for path in paths), "a chapter without an equation"
+
+
+def test_titles_and_descriptions_tell_pages_apart(site: Path) -> None:
+    heads = [soup(path).head for path in documents(site)]
+    titles = [head.title.get_text() for head in heads]
+    descriptions = [head.select_one("meta[name=description]")["content"] for head in heads]
+    assert len(set(titles)) == len(set(descriptions)) == len(heads)
+    assert soup(site / f"{listed()[0]}.html").title.get_text() == "Attention, Block by Block"
+    assert all(30 <= len(description) <= 200 for description in descriptions), descriptions
+    assert all(head.select_one("link[rel=icon]")["href"].endswith("favicon.svg") for head in heads)
+
+
+def test_the_page_for_wrong_addresses_can_stand_anywhere(site: Path) -> None:
+    page = soup(site / "404.html")
+    assert page.select("h1")
+    assert not page.select("script, img, link")
+    assert [link["href"] for link in page.select("a")] == [
+        f"{load(ROOT)['site']}/{name}" for name in ("", "search.html")
+    ]
+
+
+def test_the_first_page_says_which_chapters_are_written(site: Path) -> None:
+    (table,) = soup(site / f"{listed()[0]}.html").select("article table")
+    rows = [[cell.get_text().strip() for cell in row.select("td")] for row in table.select("tbody tr")]
+    assert [family for family, _, _ in rows] == list(FAMILIES.values())
+    written = [name for _, names, _ in rows for name in names.split(", ") if name != "–"]
+    planned = [name for _, _, names in rows for name in names.split(", ") if name != "–"]
+    assert sorted(written + planned) == sorted(entry.short for entry in chapters())
+    assert written == [entry.short for entry in chapters() if entry.ready]
+    assert len(table.select("a.reference")) == len(written)
+
+
+def test_edit_and_issue_buttons_lead_to_the_source(site: Path) -> None:
+    addresses = load(ROOT)
+    for name in listed():
+        page = soup(site / f"{name}.html")
+        source = ROOT / f"{name}{'.ipynb' if name.startswith('notebooks/') else '.md'}"
+        edit = f"{addresses['repository']}/edit/{addresses['branch']}/{source.relative_to(ROOT)}"
+        assert source.is_file()
+        assert [link["href"] for link in page.select("a.btn-source-edit-button")] == [edit]
+        issue = page.select_one("a.btn-source-issues-button")["href"]
+        assert issue.startswith(f"{addresses['repository']}/issues/new?")
+
+
+def test_what_chapters_import_is_on_the_pages_of_the_package(site: Path) -> None:
+    shown = {part["id"] for path in (site / "book" / "api").glob("*.html") for part in soup(path).select("[id]")}
+    names = {name for chapter in (ROOT / "notebooks").glob("*/*.ipynb") for name in imported(chapter)}
+    assert len(names) > 5
+    assert [name for name in names if {name, f"module-{name}"}.isdisjoint(shown)] == []
+
+
+def imported(chapter: Path) -> set[str]:
+    """Return the full names of what a chapter imports from the package, where they are defined."""
+    code = "\n".join(cell.source for cell in nbformat.read(chapter, 4).cells if cell.cell_type == "code")
+    plain = "\n".join(line for line in code.splitlines() if not line.lstrip().startswith(("%", "!")))
+    parts = [node for node in ast.walk(ast.parse(plain)) if isinstance(node, ast.ImportFrom)]
+    names = {f"{node.module}.{part.name}" for node in parts for part in node.names}
+    return {_home(name) for name in names if name.startswith("attention.")}
+
+
+def _home(name: str) -> str:
+    module, _, part = name.rpartition(".")
+    found = getattr(importlib.import_module(module), part, None)
+    if found is None or inspect.ismodule(found):
+        return importlib.import_module(name).__name__
+    return f"{found.__module__}.{found.__name__}"
 
 
 def test_the_search_index_knows_excitation(site: Path) -> None:

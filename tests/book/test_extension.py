@@ -10,7 +10,10 @@ import nbformat
 import pytest
 from attention_book.addresses import colab, load
 from attention_book.api import lower_roles
+from attention_book.descriptions import describe
 from bs4 import BeautifulSoup
+from docutils import nodes
+from docutils.utils import new_document
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from sphinx.errors import ConfigError
 
@@ -38,7 +41,11 @@ autodoc2_class_docstring = "both"
 autodoc2_hidden_objects = ["dunder", "private", "inherited", "undoc"]
 """
 MODULE = '''
-"""A module with a formula: $$ y = x $$"""
+"""A module with a formula: $$ y = x $$
+
+>>> double(x)
+tensor(2.)
+"""
 
 from torch import Tensor, nn
 
@@ -196,6 +203,8 @@ def test_the_api_page_shows_what_is_public(book: Path) -> None:
     assert "How far it goes, at most." in " ".join(text.split())
     assert not {"Bases", "_Base", ":data:", ":func:", ":meth:"} & set(text.replace("(", " ").split())
     assert page.select("dl.field-list"), "field lists are rendered"
+    assert [example.get_text() for example in page.select("div.highlight pre")] == [">>> double(x)\ntensor(2.)\n"]
+    assert not page.select("blockquote")
     assert len(page.select(".math")) == 3, "and so are formulas"
     targets = {link["href"] for link in page.select("a.reference.internal")}
     assert {"#attention.LIMIT", "#attention.Block.run"} <= targets
@@ -216,14 +225,29 @@ def test_the_api_page_needs_no_torch(book: Path, tmp_path: Path) -> None:
     assert str(read(again, "api").select_one("article")) == str(read(book, "api").select_one("article"))
 
 
+@pytest.mark.parametrize(
+    ("source", "description"),
+    [
+        ("One sentence. Another\none.", "One sentence. Another one."),
+        ("A paragraph " * 12 + "ends. " + "The next one " * 9, ("A paragraph " * 12).strip() + " ends."),
+        ("Short. " + "long " * 60, "Short. " + ("long " * 38).strip() + "…"),
+        ("", ""),
+    ],
+)
+def test_a_page_is_described_by_its_first_plain_paragraph(source: str, description: str) -> None:
+    page = new_document("page")
+    formula = nodes.paragraph("", "", nodes.math("", "x"), nodes.Text(" is a formula."))
+    listed = nodes.bullet_list("", nodes.list_item("", nodes.paragraph("", "In a list.")))
+    page += [formula, listed, nodes.paragraph("", source)]
+    assert describe(page) == description
+
+
 def test_roles_are_written_as_myst_does() -> None:
-    known = {"a.b.run", "a.b.Block", "a.b.Block.run", "a.b.hidden"}
-    page = known - {"a.b.hidden"}
-    assert lower_roles(":meth:`run`", "a.b.Block", known, page) == "{py:meth}`run <a.b.Block.run>`"
-    assert lower_roles(":py:func:`run`", "a.b.other", known, page) == "{py:func}`run <a.b.run>`"
-    assert lower_roles(":func:`hidden`", "a.b", known, page) == "`hidden`"
-    assert lower_roles(":func:`wrong`", "a.b", known, page) == "{py:func}`wrong`", "Sphinx warns of it"
-    assert lower_roles("{py:func}`run`: a `:param x:`", "a.b", known, page) == "{py:func}`run`: a `:param x:`"
+    known = {"a.b.run", "a.b.Block", "a.b.Block.run"}
+    assert lower_roles(":meth:`run`", "a.b.Block", known) == "{py:meth}`run <a.b.Block.run>`"
+    assert lower_roles(":py:func:`run`", "a.b.other", known) == "{py:func}`run <a.b.run>`"
+    assert lower_roles(":func:`wrong`", "a.b", known) == "{py:func}`wrong`", "Sphinx warns of it"
+    assert lower_roles("{py:func}`run`: a `:param x:`", "a.b", known) == "{py:func}`run`: a `:param x:`"
 
 
 @pytest.mark.parametrize(

@@ -350,17 +350,17 @@ def test_what_cannot_be_paired_is_refused(ours, theirs, words):
 def test_sentences_state_the_verdict():
     up = result({"SE": [0.82, 0.84, 0.86], "plain": [0.80, 0.83, 0.84]})
     assert up.difference("SE", "plain").sentence() == (
-        "SE minus plain: +1.67 percentage points (95% interval +0.23 to +3.10, 3 seeds): SE scores higher."
+        "SE minus plain: +1.67 points (95% interval +0.23 to +3.10, 3 seeds).\n  SE scores higher."
     )
     assert up.difference("plain", "SE").sentence().endswith("plain scores lower.")
     same = result({"SE": [0.82, 0.80], "plain": [0.80, 0.83]}, measure="R²")
     assert same.difference("SE", "plain").sentence() == (
-        "SE minus plain: -0.005 (95% interval -0.323 to +0.313, 2 seeds): "
-        "the interval holds 0, so no difference is shown."
+        "SE minus plain: -0.005 (95% interval -0.323 to +0.313, 2 seeds).\n"
+        "  The interval holds 0: no difference is shown."
     )
     one = result({"SE": [0.82], "plain": [0.80]}).difference("SE", "plain")
     assert (one.low, one.high, one.verdict) == (-math.inf, math.inf, "undecided")
-    assert one.sentence() == "SE minus plain: +2.0 percentage points; one seed gives no interval."
+    assert one.sentence() == "SE minus plain: +2.00 points; one seed gives no interval."
 
 
 def test_the_table_has_a_row_a_model_and_few_digits():

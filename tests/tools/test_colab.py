@@ -141,6 +141,30 @@ def test_says_what_the_book_says(edition) -> None:
     assert "a comment" not in said
 
 
+def test_formulas_survive_a_quotation(edition) -> None:
+    """Notebooks take formulas out before they read the Markdown: no ``>`` may stand within one."""
+    source = (
+        ":::{note}\nBefore $a +\nb$ and\n\n$$\na &= b \\\\ % why\nc &= d\n$$\n\n- item\n\n  $$\n  e\n  + f\n  $$ \n:::"
+    )
+    _, made = edition(new_markdown_cell(source))
+    said = made.cells[-1].source
+    assert "> Before $a + b$ and\n>\n> $$ a &= b \\\\ c &= d $$\n>\n> - item\n>\n>   $$ e + f $$" in said
+
+
+def test_title_of_what_is_folded_is_markup(edition) -> None:
+    _, made = edition(new_markdown_cell(":::{dropdown} The *long* way, `x < y`\nText.\n:::"))
+    assert "<summary>The <em>long</em> way, <code>x &lt; y</code></summary>" in made.cells[-1].source
+
+
+def test_terms_have_the_anchors_of_the_glossary(house: Path) -> None:
+    here = colab.Here(colab.Book(house), "notebooks/channel/se")
+    assert [here.term(term).rpartition("#")[2] for term in ("gate", "multiply–add", "top-1 error")] == [
+        "term-gate",
+        "term-multiplyadd",
+        "term-top-1-error",
+    ]
+
+
 def test_code_is_the_chapters_and_nothing_of_a_run_is_kept(edition) -> None:
     code = new_code_cell("x = '{eq}`a`'\n%time 1", execution_count=3, metadata={"tags": ["nbval-ignore-output"]})
     code.outputs = [new_output("stream", name="stdout", text="x")]

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import attention
@@ -89,6 +91,44 @@ def test_pins_are_exact_and_complete() -> None:
     assert {name: pinned[name] for name in reached} == reached, "this environment is not that of requirements.txt"
 
 
+def test_pins_are_the_same_on_every_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With PyPI's build of torch for Linux, which brings CUDA along, and on a Mac."""
+
+    class Installed:
+        """What a package says of itself."""
+
+        version = "1.0+cu130"
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+            self.requires = {
+                "torch": [
+                    "sympy",
+                    'cuda-toolkit[cublas]==13.0; platform_system == "Linux"',
+                    'nvidia-nccl-cu13==2; platform_system == "Linux"',
+                    'triton==3; platform_system == "Linux"',
+                ],
+                "ipykernel": ['appnope; platform_system == "Darwin"', 'pexpect; sys_platform != "win32"'],
+            }.get(name)
+
+    monkeypatch.setattr(lock, "distribution", Installed)
+    asked = [Requirement("torch"), Requirement("ipykernel")]
+    here = {"torch": "1.0", "sympy": "1.0", "ipykernel": "1.0", "pexpect": "1.0"}
+    for system, short in (("Linux", "linux"), ("Darwin", "darwin"), ("Windows", "win32")):
+        monkeypatch.setattr("platform.system", lambda system=system: system)
+        monkeypatch.setattr(sys, "platform", short)
+        assert lock.closure(asked) == here
+
+
+def test_pins_take_every_python_that_the_package_takes() -> None:
+    """Also the first releases of the oldest: a distribution's Python is often one of these."""
+    oldest = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"].removeprefix(">=")
+    for name in lock.closure(lock.direct(ROOT / "requirements.in")):
+        wanted = metadata(name)["Requires-Python"] or ""
+        for version in (f"{oldest}.0", "3.12.0", "3.13.0"):
+            assert SpecifierSet(wanted).contains(version), f"{name} needs Python {wanted}"
+
+
 def test_the_book_needs_no_torch() -> None:
     reached = lock.closure(lock.direct(ROOT / "requirements-book.in"))
     assert {"Sphinx", "jupyter-book"} <= set(reached)
@@ -151,9 +191,36 @@ def test_wheel_holds_the_package_and_its_data(wheel: Path) -> None:
         for path in (ROOT / "attention").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert names - {name for name in names if ".dist-info/" in name} == ours
+    records = {
+        f"attention/data/records/{path.name}": path.read_bytes() for path in ROOT.glob("notebooks/*/*.record.json")
+    }
+    assert {name.removesuffix(".record.json").rpartition("/")[2] for name in records} >= {"se"}
+    assert names - {name for name in names if ".dist-info/" in name} == ours | set(records)
+    assert all(zipfile.ZipFile(wheel).read(name) == content for name, content in records.items())
     licences = {Path(name).name for name in names if "/licenses/" in name}
     assert licences == {"LICENSE", "LICENSE-TEXT"}
+
+
+def test_every_way_to_a_wheel_brings_the_records(wheel: Path, tmp_path: Path) -> None:
+    """``pip install .`` builds from the sources, ``python -m build`` from an sdist: the same files come out."""
+    source = tmp_path / "source"
+    for path in files(ROOT):
+        if path.relative_to(ROOT).parts[0] not in ("tests", "book"):
+            (source / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, source / path.relative_to(ROOT))
+    ways = {
+        "pip": ["pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir"],
+        "build": ["build", "--no-isolation", "--outdir"],
+    }
+    expected = set(zipfile.ZipFile(wheel).namelist())
+    for name, words in ways.items():
+        into = tmp_path / name
+        done = subprocess.run(
+            [sys.executable, "-m", *words, str(into), "."], cwd=source, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        (made,) = into.glob("*.whl")
+        assert set(zipfile.ZipFile(made).namelist()) == expected
 
 
 def test_wheel_installs_without_dependencies(wheel: Path, tmp_path: Path) -> None:
@@ -163,7 +230,9 @@ def test_wheel_installs_without_dependencies(wheel: Path, tmp_path: Path) -> Non
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import attention;"
         "assert attention.__file__.startswith(sys.argv[1]);"
-        "print(*attention.names()); assert 'torch' not in sys.modules; attention.create('se', 16)"
+        "print(*attention.names()); assert 'torch' not in sys.modules; attention.create('se', 16);"
+        "from attention.lab import maps, record, tasks;"
+        "assert len(record.load('se')['experiment']) and len(maps.photographs()) and tasks.fashion_mnist(10, 10)"
     )
     done = subprocess.run(
         [sys.executable, "-P", "-c", code, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, check=False

@@ -80,8 +80,13 @@ def test_what_is_laid_out_does_not_pass(house: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("ecaa", "did you mean 'eca'"), ("dot_product", "has no chapter of its own"), ("se", "nothing written")],
+    [
+        ("", "planned: eca, "),
+        ("ecaa", "did you mean 'eca'"),
+        ("dot_product", "has no chapter of its own"),
+        ("se", "nothing written"),
+    ],
 )
 def test_refuses(house: Path, name: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert new_chapter.main([name], house) == 2
+    assert new_chapter.main([name] if name else [], house) == 2
     assert message in capsys.readouterr().err

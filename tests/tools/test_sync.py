@@ -47,6 +47,10 @@ def _break_setup(house: Path) -> None:
     path.write_text(text(made))
 
 
+def _break_notebook(house: Path) -> None:
+    notebook_path(entry("se"), house).write_text("{")
+
+
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
@@ -54,6 +58,7 @@ def _break_setup(house: Path) -> None:
         (_break_setup, "needs one code cell that is tagged 'setup'"),
         (lambda house: notebook_path(entry("se"), house).unlink(), "is missing, though mechanisms.toml calls [se]"),
         (lambda house: (house / "_toc.yml").write_text("root: x"), "_toc.yml lacks notebooks/channel/se"),
+        (_break_notebook, "se.ipynb: "),
         (lambda house: (house / "CITATION.cff").write_text("url: x\nurl: y\n"), "2 lines match"),
     ],
 )
@@ -75,6 +80,13 @@ def test_card_states_the_block(house: Path) -> None:
     assert "http" not in card.replace("https://arxiv.org/", "").replace("https://colab.research.google.com/", "")
     rows = [line for line in card.splitlines() if line.startswith("|")]
     assert all(line.count(" | ") == 1 for line in rows if not line.startswith("|:"))
+
+
+def test_card_gives_no_number_where_an_option_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some options are computed from the channels; the card then shows the formula alone."""
+    assert "that is 8,192" in sync._cost(entry("se"), "parameters")
+    monkeypatch.setattr(sync, "_defaults", lambda entry: {})
+    assert re.fullmatch(r"\$[^$]+\$", sync._cost(entry("se"), "parameters"))
 
 
 def test_setup_cell_differs_by_the_chapters_name_alone(house: Path) -> None:

@@ -4,7 +4,7 @@ Each comes with a limit: what the arm that should fail can reach at best, by an 
 low score is a property of the mechanism and not of the training.
 """
 
-from math import comb, log2
+from math import asin, pi, sqrt
 
 import torch
 from torch import Tensor, nn
@@ -129,7 +129,7 @@ def gate_patterns(
     r"""Open exactly the gates of the channels whose mean is positive: the model's output is the gate.
 
     The means are independent, so all :math:`2^C` patterns are wanted, equally often. A bottleneck of :math:`C/r`
-    numbers can express fewer of them; :func:`bottleneck_limit` computes what that costs at least.
+    numbers cannot tell them all; :func:`bottleneck_limit` computes what that costs at least.
 
     :param seed: the same seed gives the same data.
     :param channels: number of channels :math:`C`.
@@ -159,33 +159,36 @@ def gate_patterns(
     )
 
 
-def bottleneck_limit(channels: int, width: int, *, bias: bool = False) -> float:
+def bottleneck_limit(channels: int, width: int) -> float:
     r"""The best accuracy per label on :func:`gate_patterns` through a bottleneck of ``width`` numbers, computed.
 
-    Which gates are above ½ is a pattern of signs: of :math:`W_2 h`, with :math:`h` of :math:`d` numbers. Each of the
-    :math:`C` rows cuts the space of :math:`h` by a plane through the origin, so that there are at most
-    :math:`N = 2 \sum_{k<d} \binom{C-1}{k}` patterns (Cover's count), and :math:`N = \sum_{k \le d} \binom{C}{k}`
-    if a bias lets the planes go elsewhere. One of :math:`N` messages is :math:`\log_2 N` bits, and to describe
-    :math:`C` fair coins with a share :math:`p` of errors takes at least :math:`C (1 - H(p))` bits, :math:`H` being the
-    entropy of a coin (Shannon's rate–distortion bound). The limit is :math:`1 - p` at equality.
+    After the first layer a gate knows of the means only the :math:`d` numbers :math:`W_1 z`, whatever follows. Let
+    :math:`\rho_c^2` be the share of the variance of :math:`z_c` that they tell: the squared length of the projection of
+    the :math:`c`-th axis onto the rows of :math:`W_1`. For Gaussian means the best guess of the sign of :math:`z_c` is
+    the sign of the projection, and it is right with probability :math:`1/2 + \arcsin(\rho_c) / \pi`. The shares
+    add up to the dimension of the space that is projected on, :math:`\sum_c \rho_c^2 \le d`. What is best on
+    average over the channels follows from the concave envelope of :math:`\arcsin \sqrt{t}`: for :math:`d/C` below the
+    point where a line through :math:`t = 1` touches the curve, equal shares; above it, some channels told whole
+    and the others at that point.
 
     :param channels: :math:`C`.
     :param width: :math:`d`, that is :math:`C/r`.
-    :param bias: whether the layer after the bottleneck has one.
-    :returns: the limit, between 0.5 and 1. Trained bottlenecks stay well below it.
+    :returns: the limit, between 0.5 and 1.
     """
+    from scipy.optimize import brentq
+
     check_positive(channels=channels, width=width)
-    if bias:
-        patterns = sum(comb(channels, k) for k in range(width + 1))
-    else:
-        patterns = 2 * sum(comb(channels - 1, k) for k in range(width))
-    rate = log2(patterns) / channels
-    low, high = 0.0, 0.5  # the error p: H grows with it
-    for _ in range(60):
-        middle = (low + high) / 2
-        entropy = -middle * log2(middle) - (1 - middle) * log2(1 - middle)
-        low, high = (middle, high) if 1 - entropy > rate else (low, middle)
-    return 1 - high if rate < 1 else 1.0
+    if width >= channels:
+        return 1.0
+
+    def rise(t: float) -> float:  # of the line from the curve at t to its end, less the curve's own
+        return (pi / 2 - asin(sqrt(t))) / (1 - t) - 1 / (2 * sqrt(t * (1 - t)))
+
+    touch, share = brentq(rise, 1e-9, 0.5), width / channels
+    if share <= touch:
+        return 0.5 + asin(sqrt(share)) / pi
+    whole = (share - touch) / (1 - touch)
+    return whole + (1 - whole) * (0.5 + asin(sqrt(touch)) / pi)
 
 
 def open_together(

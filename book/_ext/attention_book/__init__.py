@@ -12,13 +12,26 @@ from sphinx.application import Sphinx
 # The registry is read from the sources: the environment that builds the book has not installed them.
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from attention_book import access, addresses, api, cards, figures, launch, mathjax, mechanisms, references
+from attention_book import (
+    access,
+    addresses,
+    api,
+    cards,
+    descriptions,
+    figures,
+    launch,
+    mathjax,
+    mechanisms,
+    missing,
+    references,
+)
 
 __all__ = ["setup"]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Set up every part of the extension."""
-    for part in (access, addresses, api, cards, figures, launch, mathjax, mechanisms, references):
+    parts = (access, addresses, api, cards, descriptions, figures, launch, mathjax, mechanisms, missing, references)
+    for part in parts:
         part.setup(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

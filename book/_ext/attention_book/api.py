@@ -1,6 +1,7 @@
-"""The API page: modules rendered from their sources, so that building the book needs no torch.
+"""The API pages: modules rendered from their sources, so that building the book needs no torch.
 
-``:::{api} attention.lab`` renders every module below ``attention.lab`` that names its public parts in ``__all__``.
+``:::{api} attention.channel`` renders the modules of that package that name their public parts in ``__all__``. A
+package that has an ``__all__`` of its own is rendered as that says, and what else is below it is its own affair.
 """
 
 import re
@@ -9,7 +10,6 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from autodoc2.db import Database
 from autodoc2.render.myst_ import MystRenderer
 from autodoc2.resolve_all import AllResolutionError, AllResolver
 from autodoc2.sphinx.utils import get_database, load_config, nested_parse_generated, warn_sphinx
@@ -26,6 +26,10 @@ __all__ = ["Api", "PublicRenderer", "setup"]
 
 #: Roles as docstrings write them, which editors and ``help`` show well; MyST has another notation.
 _ROLE = re.compile(r"(?<![\w{:]):(?:py:)?(func|class|meth|mod|attr|data|exc|obj):`~?([\w.]+)`")
+
+_EXAMPLE = re.compile(r"^([ \t]*)>>> .*(?:\n[ \t]*\S.*)*", re.MULTILINE)
+
+_AXES = re.compile(r"""(\b(?:Bool|Float|Int|Num|Shaped)\[[\w.]+, )([^\]"']*)\]""")
 
 
 class PublicRenderer(MystRenderer):
@@ -46,6 +50,10 @@ class PublicRenderer(MystRenderer):
         home = self.get_item(module)
         return home is not None and short in (home.get("all") or [])
 
+    def format_annotation(self, annotation: str | None) -> str:
+        """Put the axes of a tensor's type between quotes again, which autodoc2 takes away."""
+        return _AXES.sub(r'\1"\2"]', super().format_annotation(annotation))
+
     def render_data(self, item: ItemData) -> Iterable[str]:
         """Render a constant by its type and by the ``#:`` comment above it; its value can be read in the source."""
         yield from (f"````{{py:{item['type']}}} {item['full_name'].rpartition('.')[2]}",)
@@ -64,10 +72,7 @@ class PublicRenderer(MystRenderer):
 
 
 class Api(SphinxDirective):
-    """Render the modules at and below the given names, each under a heading of its own.
-
-    What a package lists in its ``__all__`` is shown there, and not again in the module that defines it.
-    """
+    """Render the given modules and the public ones below them, each under a heading of its own."""
 
     required_arguments = 1
     optional_arguments = 50
@@ -75,33 +80,35 @@ class Api(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Render every module that has something public as a section."""
         planned = {f"attention.{family}" for family in FAMILIES}  # may be empty as yet
-        shown: set[str] = set()
         found: list[nodes.Node] = []
         for name in self.arguments:
-            modules = {item["full_name"]: self._public(item) for item in self._modules(name)}
+            modules = {module: self._public(module) for module in self._modules(name)}
             if not any(modules.values()) and name not in planned:
                 raise self.error(f"api: nothing public at or below {name}")
-            for module, public in modules.items():
-                fresh = [part for part in public if part not in shown]
-                shown.update(fresh)
-                if fresh:
-                    found.append(self._section(module, fresh))
+            found += [self._section(module, public) for module, public in modules.items() if public]
         return found
 
-    def _modules(self, name: str) -> list[ItemData]:
+    def _modules(self, name: str) -> list[str]:
+        """List a module, or what a package lets be seen: what its ``__all__`` says, or else all that is in it."""
         database = get_database(self.env)
-        items = [item for kind in ("module", "package") for item in database.get_by_type(kind)]
-        here = [item for item in items if f"{item['full_name']}.".startswith(f"{name}.")]
-        return sorted((item for item in here if "._" not in item["full_name"]), key=lambda item: item["full_name"])
+        if database.get_type(name) not in ("module", "package"):
+            return []
+        children = sorted(
+            child for kind in ("module", "package") for child in database.get_children_names(name, {kind})
+        )
+        listed = database.get_item(name).get("all")
+        seen = [child for child in children if _public(child.rpartition(".")[2], listed)]
+        return [name, *(module for child in seen for module in self._modules(child))]
 
-    def _public(self, item: ItemData) -> list[str]:
+    def _public(self, module: str) -> list[str]:
         database = get_database(self.env)
         resolver = AllResolver(database)
         try:
-            resolved = resolver.get_resolved_all(item["full_name"])["resolved"]
+            resolved = resolver.get_resolved_all(module)["resolved"]
         except AllResolutionError:
             return []
-        names = [resolver.get_name(resolved[name]) for name in item["all"] or [] if name in resolved]
+        listed = database.get_item(module)["all"] or []
+        names = [resolver.get_name(resolved[name]) for name in listed if name in resolved]
         objects = [name for name in names if name and database.get_type(name) not in ("module", "package")]
         return [name for name in objects if not name.rpartition(".")[2].startswith("__")]
 
@@ -128,13 +135,17 @@ class Api(SphinxDirective):
         return section
 
 
-def lower_roles(docstring: str, scope: str = "", known: Container[str] = (), page: Container[str] = ()) -> str:
+def _public(name: str, listed: list[str] | None) -> bool:
+    """Say whether a package whose ``__all__`` is given, or ``None``, lets a module be seen."""
+    return not name.startswith("_") if listed is None else name in listed
+
+
+def lower_roles(docstring: str, scope: str = "", known: Container[str] = ()) -> str:
     """Write the roles of a docstring as MyST does: ``:func:`fit``` becomes ``{py:func}`fit <attention.….fit>```.
 
     :param docstring: the docstring.
     :param scope: the full name of the object that it belongs to; a short target is looked for there, then outwards.
     :param known: the full names that there are.
-    :param page: those of them that the page shows; the others become plain code.
     :returns: the docstring. A target that is not known is left to Sphinx, which warns of it.
     """
 
@@ -143,43 +154,46 @@ def lower_roles(docstring: str, scope: str = "", known: Container[str] = (), pag
         parts = scope.split(".")
         nearest = (".".join([*parts[:end], target]) for end in range(len(parts), 0, -1))
         full = next((name for name in nearest if name in known), None)
-        if full is None:
-            return f"{{py:{role}}}`{target}`"
-        return f"{{py:{role}}}`{target} <{full}>`" if full in page else f"`{target}`"
+        return f"{{py:{role}}}`{target} <{full}>`" if full else f"{{py:{role}}}`{target}`"
 
     return _ROLE.sub(lower, docstring)
 
 
-def _on_page(database: Database) -> set[str]:
-    """Collect the names that a page of all modules shows: what modules list, and what is in it."""
-    modules = [item for kind in ("package", "module") for item in database.get_by_type(kind)]
-    found = {item["full_name"] for item in modules}
-    for item in modules:
-        tops = [f"{item['full_name']}.{name}" for name in item.get("all") or []]
-        found.update(top for top in tops if top in database)
-        found.update(child for top in tops for child in database.get_children_names(top))
-    return found
+def lower_examples(docstring: str) -> str:
+    """Put examples (``>>> …``, to the next empty line) into fences: MyST would take them for quotations.
+
+    :param docstring: the docstring.
+    :returns: the docstring, with its examples as blocks of code.
+    """
+    return _EXAMPLE.sub(r"\1```pycon\n\g<0>\n\1```", docstring)
 
 
 def _lower_all(app: Sphinx) -> None:
     database = get_database(app.env)
-    page = _on_page(database)
     for kind in ("package", "module", "class", "function", "method", "property", "data", "attribute", "exception"):
         for item in database.get_by_type(kind):
-            item["doc"] = lower_roles(item.get("doc") or "", item["full_name"], database, page)
+            item["doc"] = lower_roles(lower_examples(item.get("doc") or ""), item["full_name"], database)
 
 
-def _accept_types(app: Sphinx, domain: Any, node: addnodes.pending_xref) -> bool | None:
-    """Pass over the types in signatures: torch's and jaxtyping's are in no inventory that a build may fetch."""
+def _accept(app: Sphinx, domain: Any, node: addnodes.pending_xref) -> bool | None:
+    """Pass over what is no mistake: it stays plain code.
+
+    That is a name that exists and that no page shows, and a type in a signature: torch's and jaxtyping's are in no
+    inventory that a build may fetch.
+    """
+    if domain is None or domain.name != "py":
+        return None
+    if node["reftarget"] in get_database(app.env):
+        return True
     ancestor = node.parent
     while ancestor is not None and not isinstance(ancestor, addnodes.desc_signature):
         ancestor = ancestor.parent
-    return True if domain is not None and domain.name == "py" and ancestor is not None else None
+    return True if ancestor is not None else None
 
 
 def setup(app: Sphinx) -> None:
     """Add the directive, and read docstrings once autodoc2 has analysed the package."""
     app.setup_extension("autodoc2")
     app.connect("builder-inited", _lower_all, priority=900)
-    app.connect("warn-missing-reference", _accept_types)
+    app.connect("warn-missing-reference", _accept)
     app.add_directive("api", Api)

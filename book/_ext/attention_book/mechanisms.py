@@ -3,6 +3,7 @@
 A mechanism whose chapter is written is a link to it; the others say that they are planned.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,14 +21,14 @@ __all__ = ["Mechanisms", "setup"]
 class Mechanisms(SphinxDirective):
     """List the mechanisms, one list a family; ``:family: channel`` shows one family alone.
 
-    With ``:brief:`` each family is one line that names its mechanisms; with ``:api:`` the written ones stand in one
-    table: the name that ``create`` takes, the class, the maps.
+    With ``:brief:`` one table shows which chapters of each family are written and which are planned; with ``:api:``
+    the written ones stand in one table: the name that ``create`` takes, the class, the maps.
     """
 
     option_spec: ClassVar = {"family": directives.unchanged, "brief": directives.flag, "api": directives.flag}
 
     def run(self) -> list[nodes.Node]:
-        """Build a titled list, or a line, for each family that has an entry."""
+        """Build a titled list for each family, or one table."""
         self.env.note_dependency(str(Path(self.env.srcdir, "attention", "mechanisms.toml")))
         wanted = self.options.get("family")
         if wanted is not None and wanted not in FAMILIES:
@@ -38,28 +39,22 @@ class Mechanisms(SphinxDirective):
             if wanted in (None, family)
         }
         if "api" in self.options:
-            return [self._table([entry for members in families.values() for entry in members if entry.ready])]
+            ready = [entry for members in families.values() for entry in members if entry.ready]
+            return [_table({"Name": 20, "Class": 45, "Maps": 35}, map(self._cells, ready))]
         if "brief" in self.options:
-            return [nodes.bullet_list("", *[self._line(title, members) for title, members in families.items()])]
+            rows = [self._chapters(title, members) for title, members in families.items()]
+            return [_table({"Family": 30, "Written": 25, "Planned": 45}, rows)]
         found: list[nodes.Node] = []
         for title, members in families.items():
             found += [] if wanted else [nodes.rubric("", title)]
             found.append(self._list(members))
         return found
 
-    def _line(self, title: str, members: list[Entry]) -> nodes.list_item:
-        line = nodes.paragraph("", "", nodes.strong("", f"{title}: "))
-        for i, entry in enumerate(entry for entry in members if not entry.chapter):
-            line += [nodes.Text(", ")] if i else []
-            line += self._name(entry, entry.short)
-        return nodes.list_item("", line)
-
-    def _table(self, members: list[Entry]) -> nodes.table:
-        head = nodes.row("", *[_cell(nodes.Text(title)) for title in ("Name", "Class", "Maps")])
-        rows = [nodes.row("", *map(_cell, self._cells(entry))) for entry in members]
-        group = nodes.tgroup("", *[nodes.colspec(colwidth=width) for width in (20, 45, 35)], cols=3)
-        group += [nodes.thead("", head), nodes.tbody("", *rows)]
-        return nodes.table("", group)
+    def _chapters(self, title: str, members: list[Entry]) -> tuple[nodes.Node, ...]:
+        own = [entry for entry in members if not entry.chapter]
+        written = [entry for entry in own if self._written(entry)]
+        planned = [entry for entry in own if entry not in written]
+        return nodes.Text(title), *[_join([self._name(e, e.short) for e in part]) for part in (written, planned)]
 
     def _cells(self, entry: Entry) -> tuple[nodes.Node, nodes.Node, nodes.Node]:
         block = addnodes.pending_xref(
@@ -72,10 +67,7 @@ class Mechanisms(SphinxDirective):
             refexplicit=True,
             refwarn=True,
         )
-        maps = nodes.inline("", "", *[nodes.literal("", dims) for dims in entry.maps])
-        for i in range(len(entry.maps) - 1, 0, -1):
-            maps.insert(i, nodes.Text(", "))
-        return nodes.literal("", entry.name), block, maps
+        return nodes.literal("", entry.name), block, _join([nodes.literal("", dims) for dims in entry.maps])
 
     def _list(self, members: list[Entry]) -> nodes.definition_list:
         return nodes.definition_list("", *[self._item(entry) for entry in members], classes=["mechanisms"])
@@ -108,6 +100,23 @@ class Mechanisms(SphinxDirective):
             refexplicit=True,
             refwarn=True,
         )
+
+
+def _join(parts: list[nodes.Node]) -> nodes.inline:
+    """Put commas between the parts, or a dash where there are none."""
+    line = nodes.inline()
+    for part in parts:
+        line += [nodes.Text(", ")] if line.children else []
+        line += part
+    return line if parts else nodes.inline("", "–")
+
+
+def _table(columns: dict[str, int], rows: Iterable[Iterable[nodes.Node]]) -> nodes.table:
+    """Build a table from its columns' titles and widths, and the contents of its cells."""
+    head = nodes.row("", *[_cell(nodes.Text(title)) for title in columns])
+    group = nodes.tgroup("", *[nodes.colspec(colwidth=width) for width in columns.values()], cols=len(columns))
+    group += [nodes.thead("", head), nodes.tbody("", *[nodes.row("", *map(_cell, row)) for row in rows])]
+    return nodes.table("", group)
 
 
 def _cell(content: nodes.Node) -> nodes.entry:
