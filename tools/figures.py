@@ -355,7 +355,9 @@ def fingerprint(name: str) -> str:
 def svg(name: str) -> str:
     """Draw a picture and return it as SVG, the same text every time."""
     buffer = io.StringIO()
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context():
+        mpl.rcdefaults()  # whatever was set before, by a user or by another test
+        mpl.rcParams.update(_SETTINGS)
         about = {
             "Identifier": fingerprint(name),
             "Source": f"matplotlib {mpl.__version__}",
