@@ -116,7 +116,7 @@ def entry(name: str) -> Entry:
 
     :raises ValueError: for an unknown name, with the nearest known one.
     """
-    if name in entries():
+    if isinstance(name, str) and name in entries():
         return entries()[name]
     near = get_close_matches(str(name).lower(), entries(), n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(entries())}"

@@ -38,6 +38,12 @@ def test_unknown_family() -> None:
         registry.names("chanel")
 
 
+@pytest.mark.parametrize("name", [["se"], None, 3])
+def test_a_name_that_is_no_text_is_unknown(name: object) -> None:
+    with pytest.raises(ValueError, match="is not a mechanism"):
+        registry.entry(name)
+
+
 @pytest.mark.parametrize(("name", "near"), [("SE", "se"), ("se_", "se"), ("sse", "se")])
 def test_unknown_name_suggests_the_nearest(name: str, near: str) -> None:
     for look in (registry.entry, lambda n: registry.create(n, 64)):

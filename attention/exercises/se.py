@@ -207,10 +207,10 @@ def _finds_reduction(answer: Any) -> None:
 
 
 def _whole(value: Any) -> int | None:
-    """Read a whole number of any type; anything else is ``None``."""
+    """Read a whole number of any type; anything else, and what no ratio can be as large as, is ``None``."""
     if isinstance(value, Tensor | np.generic | np.ndarray) and math.prod(value.shape) == 1:
         value = value.item()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**63:
         return None
     return int(value) if value == int(value) else None
 
@@ -219,13 +219,14 @@ def _opens_gates(answer: Any) -> None:
     expect_function(answer)
     for epsilon in (0.1, 0.01):
         block = _random_block(8, 4, True)
-        names = [name for name, _ in block.named_parameters()]
+        before = [(name, p.shape, p.dtype) for name, p in block.named_parameters()]
         about = f"a block with biases and epsilon={epsilon}"
         call(answer, block, epsilon, about=about, returns=False)
         after = dict(block.named_parameters())
         expect(
-            list(after) == names and all(p.requires_grad for p in after.values()),
-            "After the call the block no longer has its four trainable parameters.",
+            [(name, p.shape, p.dtype) for name, p in after.items()] == before
+            and all(p.requires_grad for p in after.values()),
+            "After the call the block no longer has its four trainable parameters, of the same shapes and dtype.",
             "Change values in place, within torch.no_grad(): tensor.fill_, tensor.zero_, tensor.copy_.",
         )
         for scale in (0.0, 1.0, 100.0):
@@ -325,7 +326,8 @@ def _reports_research(answer: Any) -> None:
         "Does each seed draw other weights? Or do both models saturate the task, so that it cannot tell them apart?",
     )
     allowed = ("higher", "lower", "undecided")
-    expect(verdict in allowed, f"Expected the verdict to be one of {', '.join(allowed)}, received {describe(verdict)}.")
+    known = isinstance(verdict, str) and verdict in allowed
+    expect(known, f"Expected the verdict to be one of {', '.join(allowed)}, received {describe(verdict)}.")
     expect(
         verdict == right.verdict,
         f"The interval goes from {right.low:.4f} to {right.high:.4f}, and your verdict is {verdict!r}.",

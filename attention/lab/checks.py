@@ -132,7 +132,7 @@ def find(identifier: str) -> Exercise:
     if not isinstance(identifier, str):
         raise TypeError(f"identifier: expected a string such as 'se.2', received {type(identifier).__name__}")
     chapter = identifier.partition(".")[0]
-    if not chapter.isidentifier() or find_spec(f"attention.exercises.{chapter}") is None:
+    if not chapter.isidentifier() or chapter.startswith("_") or find_spec(f"attention.exercises.{chapter}") is None:
         raise ValueError(f"identifier={identifier!r}: there are no exercises {chapter!r}")
     known = {each.id: each for each in import_module(f"attention.exercises.{chapter}").EXERCISES}
     if identifier not in known:
@@ -145,13 +145,14 @@ def find(identifier: str) -> Exercise:
 def judge(exercise: Exercise, answer: Any) -> Result:
     """Put an answer to an exercise's questions, without printing.
 
-    Questions run from a fixed seed, and leave torch's random state as it was.
+    Questions run from a fixed seed and with gradients, whatever the caller's mode, and leave torch's random state as
+    it was.
     """
     head = f"{exercise.id} · {exercise.title}"
     try:
         if answer is None or answer is ...:
             raise Unanswered
-        with torch.random.fork_rng(devices=_devices(answer)):
+        with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=_devices(answer)):
             for question in exercise.questions:
                 torch.manual_seed(0)
                 question(answer)
@@ -234,7 +235,7 @@ def expect_numbers(answer: Any, shape: tuple[int, ...], what: str) -> Tensor:
     """
     try:
         raw = answer.detach().cpu() if isinstance(answer, Tensor) else torch.as_tensor(np.asarray(answer))
-    except (TypeError, ValueError):
+    except (RuntimeError, TypeError, ValueError):  # the first for numbers in a list that still have a gradient
         raise Wrong(f"Expected {what} as numbers of shape {shape}, received {describe(answer)}.") from None
     if raw.dtype == torch.bool or raw.is_complex():
         raise Wrong(f"Expected {what} as real numbers, received {describe(answer)}.")
@@ -306,7 +307,7 @@ def expect_close(
     """
     received, expected = received.double(), expected.double()
     off = (received - expected).abs()
-    wrong = off > tolerance * expected.abs().clamp(min=1)
+    wrong = (received != expected) & ~(off <= tolerance * expected.abs().clamp(min=1))  # so that nan is wrong
     if not wrong.any():
         return
     at = np.unravel_index(int(off.argmax()), off.shape)
@@ -345,7 +346,10 @@ def describe(value: Any) -> str:
     """Name a value for a message: its type, and its shape, or the value itself where that is short."""
     if isinstance(value, Tensor | np.ndarray):
         return f"{type(value).__name__} of dtype {value.dtype} and shape {tuple(value.shape)}"
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except Exception:  # a whole number of thousands of digits, an object half made
+        return type(value).__name__
     return type(value).__name__ + (f" {shown}" if len(shown) <= 40 and " at 0x" not in shown else "")
 
 

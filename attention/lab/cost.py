@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -61,13 +62,13 @@ def count(module: nn.Module, *inputs: Any) -> Cost:
 
     :param module: any module, on any device, also ``meta``.
     :param inputs: what its ``forward`` takes; the first axis of every tensor is the batch.
-    :raises ValueError: for an empty batch, and for a module whose parameters have no shape yet.
+    :raises ValueError: for an empty batch, and for a module whose parameters or buffers have no shape yet.
     """
     one = tree_map(_first, inputs)
-    parameters, buffers = _sizes(module)
     tensors = [leaf for leaf in tree_leaves(one) if isinstance(leaf, Tensor)]
     operations = Operations()
     with _as_it_was(module, tensors, training=False), torch.no_grad():
+        parameters, buffers = _sizes(module)
         memory = Memory(tensors, [*module.parameters(), *module.buffers()])
         with memory, operations:
             module(*one)
@@ -78,11 +79,13 @@ def peak(module: nn.Module, *inputs: Any, training: bool = False) -> int:
     """Measure the most memory that the tensors of a run take at once, for the inputs as they are.
 
     :param module: any module; it is left as it was.
-    :param inputs: what its ``forward`` takes, the whole batch.
+    :param inputs: what its ``forward`` takes, the whole batch; a copy is run, as layers may work in place.
     :param training: whether to run it in training mode, forward and backward: what the backward pass needs is then
         kept, and the gradients of the parameters count as well.
     :returns: bytes; parameters and buffers do not count, nor what a kernel uses inside.
+    :raises ValueError: for a module whose parameters or buffers have no shape yet.
     """
+    inputs = tree_map(_copied, inputs)
     tensors = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
     with _as_it_was(module, tensors, training=training), torch.set_grad_enabled(training):
         memory = Memory(tensors, [*module.parameters(), *module.buffers()])
@@ -92,7 +95,8 @@ def peak(module: nn.Module, *inputs: Any, training: bool = False) -> int:
                 outputs = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor) and leaf.requires_grad]
                 wanted = [t for t in [*tensors, *module.parameters()] if t.requires_grad]
                 ones = [torch.ones_like(leaf) for leaf in outputs]
-                torch.autograd.grad(outputs, wanted, ones, allow_unused=True)
+                if outputs:  # where nothing is learned there is nothing to go back to
+                    torch.autograd.grad(outputs, wanted, ones, allow_unused=True)
     return memory.peak
 
 
@@ -138,10 +142,13 @@ def _first(value: Any) -> Any:
     return value[:1].detach().clone()  # a view would keep the memory of the whole batch
 
 
+def _copied(value: Any) -> Any:
+    """Copy a tensor, which asks for a gradient if the original does."""
+    return value.detach().clone().requires_grad_(value.requires_grad) if isinstance(value, Tensor) else value
+
+
 def _sizes(module: nn.Module) -> tuple[int, int]:
     """Return the numbers of parameters that are trained and of buffers; shared ones count once."""
-    if any(isinstance(p, nn.UninitializedParameter) for p in module.parameters()):
-        raise ValueError("module has parameters without a shape: run it once before counting")
     parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)
     buffers = sum(b.numel() for b in module.buffers() if b.is_floating_point())
     return parameters, buffers
@@ -150,13 +157,11 @@ def _sizes(module: nn.Module) -> tuple[int, int]:
 @contextmanager
 def _as_it_was(module: nn.Module, tensors: list[Tensor], *, training: bool) -> Iterator[None]:
     """Set a module's mode for a run, then give back its modes, its buffers and the state of the random generators."""
+    if any(nn.parameter.is_lazy(t) for t in chain(module.parameters(), module.buffers())):
+        raise ValueError("module has parameters or buffers without a shape: run it once before counting")
     modes = [(part, part.training) for part in module.modules()]
-    buffers = [
-        (part, key, buffer, buffer.detach().clone())
-        for part in module.modules()
-        for key, buffer in part._buffers.items()
-        if buffer is not None
-    ]
+    buffers = [(part, dict(part._buffers.items())) for part in module.modules()]
+    values = {id(b): b.detach().clone() for _, own in buffers for b in own.values() if b is not None}
     cuda = {t.get_device() for t in [*tensors, *module.parameters()] if t.is_cuda}
     try:
         with torch.random.fork_rng(devices=sorted(cuda)):
@@ -166,7 +171,11 @@ def _as_it_was(module: nn.Module, tensors: list[Tensor], *, training: bool) -> I
         for part, mode in modes:
             part.training = mode
         with torch.no_grad():
-            for part, key, buffer, value in buffers:
-                part._buffers[key] = buffer
-                if not buffer.is_meta and not torch.equal(buffer, value):  # a pending backward pass may rely on it
-                    buffer.copy_(value)
+            for part, own in buffers:
+                if isinstance(part._buffers, dict):  # a scripted module has the same buffers for ever
+                    part._buffers.clear()  # one may have been replaced, filled for the first time, or added
+                    part._buffers.update(own)
+                for buffer in own.values():
+                    if buffer is None or buffer.is_meta or torch.equal(buffer, values[id(buffer)]):
+                        continue  # what is as it was is not written: a pending backward pass may rely on it
+                    buffer.copy_(values[id(buffer)])

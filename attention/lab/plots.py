@@ -1,6 +1,7 @@
 """The picture of a comparison."""
 
 import math
+import textwrap
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
@@ -45,7 +46,7 @@ def scores(comparison: "Comparison") -> tuple[Figure, str]:
             color=style.COLOURS["wrong"],
         )
     ax.set_xlim(-0.5, len(names) - 0.5)
-    ax.set_xticks(list(columns), [name.replace(" ", "\n", 1) if len(name) > 12 else name for name in names])
+    ax.set_xticks(list(columns), [textwrap.fill(name, 12, break_long_words=False) for name in names])
     ax.set_ylabel(f"{comparison.measure}, test{' (%)' if share else ''}")
     ax.margins(y=0.12)
     digits = 1 if share else 2

@@ -117,8 +117,9 @@ def write(
         "experiment": _rounded(experiment),
     }
     text = json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False)
-    # Lists of plain values on one line each: a file that a person can read, and git can compare.
-    text = re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda m: "[" + re.sub(r"\s*\n\s*", " ", m[1]) + "]", text)
+    # Lists of plain values on one line each: a file that a person can read, and git can compare. No text of JSON holds
+    # a line break, so nothing within quotes is touched.
+    text = re.sub(r"\[\n\s*([^\[\]{}]*?)\n\s*\]", lambda m: "[" + re.sub(r"\s*\n\s*", " ", m[1]) + "]", text)
     path.write_text(text + "\n", encoding="utf-8")
 
 

@@ -152,6 +152,16 @@ def freezes(block, epsilon):
     block.requires_grad_(False)
 
 
+def widens(block, epsilon):
+    open_gates(block, epsilon)
+    block.double()
+
+
+def reshapes(block, epsilon):
+    open_gates(block, epsilon)
+    block.expand.weight.data = torch.zeros(1)
+
+
 def never_refuses(block, epsilon):
     if block.expand.bias is not None:
         open_gates(block, epsilon)
@@ -188,6 +198,7 @@ WRONG = [
     ("se.1", "3/4 and 1/2", "received str '3/4 and 1/2'"),
     ("se.1", [True, False], "Expected the two gates as real numbers"),
     ("se.1", [[0.75], [0.5, 1.0]], "received list"),
+    ("se.1", [torch.tensor(0.75, requires_grad=True), torch.tensor(0.5)], "as numbers of shape (2,), received list"),
     ("se.2", lambda x: reduce(x, "b c ... -> b c", "sum"), "These are sums"),
     ("se.2", lambda x: reduce(x, "b c ... -> b c", "max"), "These are maxima"),
     ("se.2", lambda x: x.mean(tuple(range(2, x.ndim)), keepdim=True), "received (2, 3, 1, 1)"),
@@ -223,6 +234,8 @@ WRONG = [
     ("se.4", lambda s, p, b: sum(2 * n * c * c for n, c in s) / p, "Return the reduction ratio itself"),
     ("se.4", lambda s, p, b: "16", "expected a power of two, received str '16'"),
     ("se.4", lambda s, p, b: math.inf, "expected a power of two, received float inf"),
+    ("se.4", lambda s, p, b: 10**400, "expected a power of two, received int."),
+    ("se.4", lambda s, p, b: 10**5000, "expected a power of two, received int."),
     ("se.4", 128, "Expected a function, received int 128"),
     ("se.5", changes_only_bias, "still depend on the input"),
     ("se.5", sets_bias(lambda e: 0.0), "σ(0) = ½"),
@@ -231,6 +244,8 @@ WRONG = [
     ("se.5", sets_bias(lambda e: 50.0), "Wider open than asked"),
     ("se.5", zeroes_all, "the gradient of W₂ is zero"),
     ("se.5", freezes, "no longer has its four trainable parameters"),
+    ("se.5", widens, "of the same shapes and dtype"),
+    ("se.5", reshapes, "of the same shapes and dtype"),
     ("se.5", never_refuses, "expected a ValueError, but your function returned"),
     ("se.5", stumbles, "expected a ValueError, received AttributeError"),
     ("se.5", lambda block: None, "raised TypeError"),
@@ -252,6 +267,7 @@ WRONG = [
     ),
     ("se.6", research({"mean": [1.0, 1.0, 1.0], "max": [1.0, 1.0, 1.0]}), "all seeds are identical"),
     ("se.6", research(verdict="yes"), "one of higher, lower, undecided, received str 'yes'"),
+    ("se.6", research(verdict=np.array(["higher", "lower"])), "one of higher, lower, undecided, received ndarray"),
     ("se.6", research(verdict="undecided"), "Does the interval hold 0?"),
 ]
 
@@ -343,6 +359,20 @@ def test_answers_may_live_on_a_gpu() -> None:
     assert judge(checks.find("se.1"), torch.tensor([0.75, 0.5], device="cuda"))
     assert judge(checks.find("se.2"), lambda x: squeeze(x.cuda()))
     assert judge(checks.find("se.3"), lambda block: as_convolutions(block).cuda())
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("exercise", SOLUTIONS)
+def test_the_callers_mode_does_not_matter(exercise: str, mode: type) -> None:
+    with mode():
+        assert judge(checks.find(exercise), SOLUTIONS[exercise])
+        assert not torch.is_grad_enabled()
+
+
+def test_a_number_that_is_none_is_never_close() -> None:
+    with pytest.raises(Wrong, match="1 of 2 numbers in the gates is wrong"):
+        checks.expect_close(torch.tensor([1.0, math.nan]), torch.ones(2), "the gates")
+    checks.expect_close(torch.tensor([math.inf, 1.0]), torch.tensor([math.inf, 1.0]), "the gates")
 
 
 def test_checks_leave_the_random_state_as_it_was() -> None:

@@ -329,9 +329,12 @@ class Restless(nn.Module):
         self.fail = fail
         self.register_buffer("seen", torch.zeros(1))
         self.register_buffer("last", torch.zeros(4))
+        self.register_buffer("filled", None)
 
     def forward(self, x: Tensor) -> Tensor:
         self.seen += 1
+        self.filled = x.mean()
+        self.register_buffer("added", x.mean())
         self.last = x[0].detach() + torch.rand(4)
         if self.fail:
             raise RuntimeError("as told")
@@ -360,6 +363,26 @@ def test_the_module_is_left_as_it_was(run: Callable, fail: bool) -> None:
     assert torch.equal(x, values)
     assert x.grad is None
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_scripted_module_is_left_as_it_was() -> None:
+    module = torch.jit.script(nn.BatchNorm1d(4))
+    cost.peak(module, torch.rand(6, 4), training=True)
+    assert not module.running_mean.any()
+
+
+def test_the_inputs_are_left_as_they_were() -> None:
+    for run in (cost.count, cost.peak):
+        x = torch.rand(2, 4) - 0.5
+        values = x.clone()
+        run(nn.ReLU(inplace=True), x)
+        assert torch.equal(x, values)
+
+
+def test_where_nothing_is_learned_training_takes_no_more_than_running() -> None:
+    x = torch.rand(2, 4)
+    assert cost.peak(nn.ReLU(), x, training=True) == cost.peak(nn.ReLU(), x)
 
 
 def test_a_pending_backward_pass_is_not_disturbed() -> None:
@@ -418,5 +441,7 @@ def test_the_convention_is_stated() -> None:
 def test_bad_inputs() -> None:
     with pytest.raises(ValueError, match=r"at least one image, received shape \(0, 4\)"):
         cost.count(nn.Linear(4, 2), torch.rand(0, 4))
-    with pytest.raises(ValueError, match="parameters without a shape"):
-        cost.count(nn.LazyLinear(2), torch.rand(1, 4))
+    for lazy in (nn.LazyLinear(2), nn.LazyBatchNorm1d(affine=False)):
+        for run in (cost.count, cost.peak):
+            with pytest.raises(ValueError, match="parameters or buffers without a shape"):
+                run(lazy, torch.rand(2, 4))

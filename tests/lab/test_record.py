@@ -125,6 +125,12 @@ def test_a_record_keeps_what_was_found_and_how(house):
     assert "1 min" in record.origin(kept)
 
 
+def test_texts_are_kept_to_the_letter(house):
+    path, said = house / "lab" / "y.record.json", {"note": "[ 0, 1 ) and [  a\n  b ]", "list": ["x [", " y ]"]}
+    record.write(path, said, ["lab/code.py"], chosen=CPU, seconds=1)
+    assert record.load(path)["experiment"] == said
+
+
 def test_without_a_history_there_is_no_commit(house):
     path = house / "lab" / "y.record.json"
     record.write(path, {}, ["lab/code.py"], chosen=CPU, seconds=1)

@@ -303,6 +303,25 @@ def test_what_happens_out_of_sight_is_one_step():
     assert {n.role for n in many.nodes if n.words == "multi-head attention"} == {"", "output"}
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_scripted_module_is_refused_and_a_traced_one_is_not():
+    x = torch.ones(1, 3)
+    assert words(trace(torch.jit.trace(nn.Linear(3, 2), x), x)) == ["TopLevelTracedModule"]
+    scripted = nn.Sequential(torch.jit.script(nn.Linear(3, 2)))
+    with pytest.raises(TypeError, match=r"the module '0' is scripted.*pass the original module"):
+        trace(scripted, x)
+
+
+def test_modules_without_data_can_be_traced():
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).to("meta")
+    assert words(trace(module, torch.empty(2, 3, 5, 5, device="meta"))) == ["conv 1×1, 3 → 4", "batch norm"]
+
+
+def test_buffers_that_are_not_yet_initialised_are_refused():
+    with pytest.raises(ValueError, match="running_mean, running_var not initialised yet"):
+        trace(nn.LazyBatchNorm2d(affine=False), torch.ones(1, 3, 2, 2))
+
+
 def test_inputs_and_outputs_may_be_nested():
     module = Calls(lambda m, pair: {"sum": pair[0] + pair[1], "same": pair[0], "fixed": torch.zeros(2)})
     found = trace(module, (torch.ones(2), torch.ones(2)))

@@ -194,6 +194,17 @@ def test_labels_stay_and_clutter_lies_behind(clothes):
     assert cluttered.train[0].max() <= 1
 
 
+def test_a_canvas_lies_on_the_device_of_its_task():
+    task = fashion_mnist(3, 2).to("meta")
+    assert canvas(task, turn=10).train[0].device.type == "meta"
+
+
+def test_clutter_may_be_larger_than_the_canvas():
+    x = torch.ones(2, 1, 10, 10)
+    task = canvas(Task("flat", (x, x[:, 0, 0, 0]), (x, x[:, 0, 0, 0]), 1, 1.0, "Flat."), 4, scale=(0.1, 0.1), clutter=1)
+    assert (task.train[0] == 1).all()
+
+
 def test_clutter_comes_from_other_images():
     x = torch.arange(1, 5).float()[:, None, None, None].expand(4, 1, 10, 10) / 4
     y = torch.arange(4)

@@ -273,11 +273,22 @@ def _inference_writes(func: Any, args: tuple, kwargs: dict) -> list[Tensor]:
     return [first] if in_place and isinstance(first, Tensor) and first.is_inference() else []
 
 
+def _parameters(method: Callable | None) -> list[inspect.Parameter]:
+    """List a method's parameters; a method that is missing, or not written in Python, tells none."""
+    try:
+        return list(inspect.signature(method).parameters.values())
+    except (TypeError, ValueError):
+        return []
+
+
 def _input_names(module: nn.Module, inputs: tuple) -> Iterator[tuple[str, Tensor]]:
     """Name the inputs as ``forward`` does; ``Attention.forward`` leaves that to ``attend``, and to ``weights``."""
     for method in ("forward", "attend", "weights"):
-        parameters = list(inspect.signature(getattr(module, method, lambda: None)).parameters.values())
-        named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        named = [
+            p.name
+            for p in _parameters(getattr(module, method, None))
+            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
         if named:
             break
     for i, value in enumerate(inputs):

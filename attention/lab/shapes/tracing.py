@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,13 @@ def trace(
     :param names: letters of axes by rank, where (B, C), (B, N, C) and (B, C, H, W) are not meant:
         ``{3: "B C N"}``.
     :returns: the record.
-    :raises TypeError: for a ``module`` that is not an ``nn.Module``, or a ``depth`` that is not a whole number.
-    :raises ValueError: for a negative ``depth``, or letters that do not fit their rank.
+    :raises TypeError: for a ``module`` that is not an ``nn.Module`` or holds a module that was compiled by
+        ``torch.jit.script``, or a ``depth`` that is not a whole number.
+    :raises ValueError: for a negative ``depth``, letters that do not fit their rank, or a module with parameters or
+        buffers that are not yet initialised.
 
-    What happens inside one torch function is not seen: ``nn.MultiheadAttention`` is one step, as is a scripted module.
+    What happens inside one torch function is not seen: ``nn.MultiheadAttention`` is one step, as is a module that
+    ``torch.jit.trace`` made.
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module: expected an nn.Module, received {type(module).__name__}")
@@ -46,7 +50,12 @@ def trace(
         raise TypeError(f"depth={depth!r} is not a whole number or None")
     if depth is not None and depth < 0:
         raise ValueError(f"depth={depth} is negative; allowed: None, 0, 1, 2, …")
-    if lazy := [name for name, p in module.named_parameters() if nn.parameter.is_lazy(p)]:
+    for name, m in module.named_modules():
+        if isinstance(m, torch.jit.RecursiveScriptModule):
+            where = f"the module {name!r}" if name else "it"
+            raise TypeError(f"module: {where} is scripted, and cannot be watched; pass the original module")
+    state = chain(module.named_parameters(), module.named_buffers())
+    if lazy := [name for name, t in state if nn.parameter.is_lazy(t)]:
         raise ValueError(f"module: {', '.join(lazy)} not initialised yet; call the module once before it is traced")
     recorder = Recorder(module, letters(names))
     with untouched(module):
@@ -73,8 +82,8 @@ def untouched(module: nn.Module) -> Iterator[None]:
         (
             m,
             dict(vars(m)),
-            {t: dict(vars(m)[t]) for t in tables if t in vars(m)},
-        )  # a scripted module has no such tables
+            {t: dict(vars(m)[t]) for t in tables if isinstance(vars(m).get(t), dict)},
+        )  # a scripted module has no such tables, or ones that cannot be written to
         for m in module.modules()
     ]
     state = [*module.parameters(), *module.buffers()]
@@ -96,5 +105,5 @@ def untouched(module: nn.Module) -> Iterator[None]:
                 vars(m)[name].update(content)
         with torch.no_grad():
             for tensor, copy in zip(state, copies, strict=True):
-                if not torch.equal(tensor, copy):
+                if not tensor.is_meta and not torch.equal(tensor, copy):
                     tensor.copy_(copy)

@@ -95,7 +95,9 @@ def _compose(x: Tensor, behind: Tensor, where: Tensor) -> Tensor:
     for start in range(0, len(x), _CHUNK):
         part = slice(start, start + _CHUNK)
         both = torch.cat([x[part], (x[part].amax(1, keepdim=True) > 0).float()], dim=1)
-        laid = functional.grid_sample(both, _grid(where[part], x.shape[-1], behind.shape[-1]), align_corners=False)
+        laid = functional.grid_sample(
+            both, _grid(where[part].to(x.device), x.shape[-1], behind.shape[-1]), align_corners=False
+        )
         out[part] = laid[:, :-1] + (1 - laid[:, -1:]) * behind[part]
     return out.clamp(0, 1)
 
@@ -119,7 +121,7 @@ def _clutter(x: Tensor, size: int, pieces: int, generator: torch.Generator) -> T
     out = x.new_zeros(n, x.shape[1], size, size)
     if pieces and n < 2:
         raise ValueError("clutter needs at least two images in each split: pieces come from other images")
-    mine, span = torch.arange(n)[:, None, None], torch.arange(min(_PIECE, side))
+    mine, span = torch.arange(n)[:, None, None], torch.arange(min(_PIECE, side, size))
 
     def corner(limit: int) -> Tensor:
         return torch.randint(limit - len(span) + 1, (n, 1, 1), generator=generator)
