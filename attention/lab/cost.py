@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from attention.formulas import SIZES, evaluate, formula, latex
 from attention.lab.memory import Memory
 from attention.lab.operations import CONVENTION, Operations
+from attention.lab.restore import untouched
 
 __all__ = ["CONVENTION", "Cost", "check", "count", "evaluate", "formula", "latex", "on_paper", "peak"]
 
@@ -67,7 +68,7 @@ def count(module: nn.Module, *inputs: Any) -> Cost:
     one = tree_map(_first, inputs)
     tensors = [leaf for leaf in tree_leaves(one) if isinstance(leaf, Tensor)]
     operations = Operations()
-    with _as_it_was(module, tensors, training=False), torch.no_grad():
+    with _running(module, training=False), torch.no_grad():
         parameters, buffers = _sizes(module)
         memory = Memory(tensors, [*module.parameters(), *module.buffers()])
         with memory, operations:
@@ -87,7 +88,7 @@ def peak(module: nn.Module, *inputs: Any, training: bool = False) -> int:
     """
     inputs = tree_map(_copied, inputs)
     tensors = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
-    with _as_it_was(module, tensors, training=training), torch.set_grad_enabled(training):
+    with _running(module, training=training), torch.set_grad_enabled(training):
         memory = Memory(tensors, [*module.parameters(), *module.buffers()])
         with memory:
             out = module(*inputs)
@@ -155,27 +156,10 @@ def _sizes(module: nn.Module) -> tuple[int, int]:
 
 
 @contextmanager
-def _as_it_was(module: nn.Module, tensors: list[Tensor], *, training: bool) -> Iterator[None]:
-    """Set a module's mode for a run, then give back its modes, its buffers and the state of the random generators."""
+def _running(module: nn.Module, *, training: bool) -> Iterator[None]:
+    """Set a module's mode for a run, and leave the module as it was."""
     if any(nn.parameter.is_lazy(t) for t in chain(module.parameters(), module.buffers())):
         raise ValueError("module has parameters or buffers without a shape: run it once before counting")
-    modes = [(part, part.training) for part in module.modules()]
-    buffers = [(part, dict(part._buffers.items())) for part in module.modules()]
-    values = {id(b): b.detach().clone() for _, own in buffers for b in own.values() if b is not None}
-    cuda = {t.get_device() for t in [*tensors, *module.parameters()] if t.is_cuda}
-    try:
-        with torch.random.fork_rng(devices=sorted(cuda)):
-            module.train(training)
-            yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
-        with torch.no_grad():
-            for part, own in buffers:
-                if isinstance(part._buffers, dict):  # a scripted module has the same buffers for ever
-                    part._buffers.clear()  # one may have been replaced, filled for the first time, or added
-                    part._buffers.update(own)
-                for buffer in own.values():
-                    if buffer is None or buffer.is_meta or torch.equal(buffer, values[id(buffer)]):
-                        continue  # what is as it was is not written: a pending backward pass may rely on it
-                    buffer.copy_(values[id(buffer)])
+    with untouched(module):
+        module.train(training)
+        yield

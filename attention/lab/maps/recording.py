@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from attention.contract import Attention, Map
+from attention.lab.restore import untouched
 
 __all__ = ["Captured", "Declared", "capture"]
 
@@ -81,7 +82,8 @@ def capture(
         raise ValueError("the model has no attention block; name modules whose output is to be recorded: layers=[…]")
     captured = Captured(inputs[0].detach().to("cpu", copy=True))
     with ExitStack() as stack:
-        stack.enter_context(_as_it_was(model))
+        stack.enter_context(untouched(model))
+        stack.enter_context(torch.no_grad())
         for module in model.modules():
             module.training = training  # not train(): a module may do more there than set its mode
         for path, block in blocks.items():
@@ -144,28 +146,6 @@ def _sizes(inputs: tuple[Any, ...]) -> dict[str, int]:
     if inputs and isinstance(inputs[0], Tensor) and inputs[0].ndim == 4:
         return dict(zip("bchw", inputs[0].shape, strict=True))
     return {}
-
-
-@contextmanager
-def _as_it_was(model: nn.Module) -> Iterator[None]:
-    """Run the body without gradients, and restore modes, buffers and the random state afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    buffers = [(module, dict(module._buffers)) for module in model.modules()]
-    values = {id(b): b.clone() for _, own in buffers for b in own.values() if b is not None}
-    held = chain(model.parameters(), model.buffers())
-    devices = sorted({tensor.device.index for tensor in held if tensor.is_cuda})
-    with torch.random.fork_rng(devices=devices), torch.no_grad():
-        try:
-            yield
-        finally:
-            for module, mode in modes:
-                module.training = mode
-            for module, own in buffers:
-                module._buffers.clear()  # a buffer may have been replaced, filled for the first time, or added
-                module._buffers.update(own)
-                for buffer in own.values():
-                    if buffer is not None and not torch.equal(buffer, values[id(buffer)]):
-                        buffer.copy_(values[id(buffer)])
 
 
 @contextmanager

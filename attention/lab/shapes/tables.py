@@ -8,8 +8,8 @@ from typing import Any
 import torchinfo
 from torch import nn
 
+from attention.lab.restore import untouched
 from attention.lab.shapes.runs import Node, Trace
-from attention.lab.shapes.tracing import untouched
 
 __all__ = ["Table", "shape_text", "summary", "table"]
 

@@ -1,21 +1,19 @@
-"""Record a real run of a module, and leave everything as it was."""
+"""Record a real run of a module."""
 
-import random
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from attention.lab.restore import untouched
 from attention.lab.shapes.axes import letters
 from attention.lab.shapes.folding import folded
 from attention.lab.shapes.recorder import Recorder
 from attention.lab.shapes.runs import Trace
 
-__all__ = ["trace", "untouched"]
+__all__ = ["trace"]
 
 
 def trace(
@@ -72,38 +70,3 @@ def _copied(value: Any, memo: dict[int, Tensor]) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_copied(v, memo) for v in value)
     return {k: _copied(v, memo) for k, v in value.items()} if isinstance(value, dict) else value
-
-
-@contextmanager
-def untouched(module: nn.Module) -> Iterator[None]:
-    """Put a module's attributes, parameters and buffers, and all random numbers, back as they were before."""
-    tables = ("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks")
-    before = [
-        (
-            m,
-            dict(vars(m)),
-            {t: dict(vars(m)[t]) for t in tables if isinstance(vars(m).get(t), dict)},
-        )  # a scripted module has no such tables, or ones that cannot be written to
-        for m in module.modules()
-    ]
-    state = [*module.parameters(), *module.buffers()]
-    with torch.no_grad():
-        copies = [t.clone() for t in state]
-    cuda = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    try:
-        with torch.random.fork_rng(devices=cuda):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
-        for m, attributes, saved in before:
-            vars(m).clear()
-            vars(m).update(attributes)
-            for name, content in saved.items():
-                vars(m)[name].clear()
-                vars(m)[name].update(content)
-        with torch.no_grad():
-            for tensor, copy in zip(state, copies, strict=True):
-                if not tensor.is_meta and not torch.equal(tensor, copy):
-                    tensor.copy_(copy)
