@@ -16,6 +16,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.resources import files as resources
 from multiprocessing import get_context
@@ -178,7 +179,7 @@ def code_hash(paths: Iterable[str | Path]) -> str:
     """Hash what files of code do: comments, docstrings, blank lines and layout do not count, nor Python's version.
 
     The hash is taken over the syntax tree, of which fields that are empty are left out: newer versions of Python add
-    such fields. Files that are not Python count byte for byte.
+    such fields. Files that are not Python, or cannot be parsed, count byte for byte.
 
     :param paths: the files; their order counts, their names do not.
     :returns: the first 16 hexadecimal digits of a sha256.
@@ -187,7 +188,8 @@ def code_hash(paths: Iterable[str | Path]) -> str:
     for path in map(Path, paths):
         raw = path.read_bytes()
         if path.suffix == ".py":
-            raw = "\n".join(_said(ast.parse(raw))).encode()
+            with suppress(SyntaxError):
+                raw = "\n".join(_said(ast.parse(raw))).encode()
         digest.update(hashlib.sha256(raw).digest())
     return digest.hexdigest()[:16]
 

@@ -146,6 +146,8 @@ def test_a_record_is_fresh_until_its_code_does_something_else(house):
     assert record.stale(path) == (
         "x.record.json is stale: lab/code.py has changed since it was recorded; run `make record NAME=x`"
     )
+    code.write_text("def broken(:")
+    assert "lab/code.py has changed" in record.stale(path)
     code.write_text(CODE)
     (house / "lab" / "data.txt").write_text("1 2 4")
     assert "lab/data.txt has changed" in record.stale(path)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import ceil
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
@@ -49,7 +50,7 @@ def feature_maps(
     fig, first, axes = _panels(len(chosen))
     draw_picture(first, picture(captured.inputs[sample]), "input")
     signed = bool((maps < 0).any())
-    top = float(maps.abs().flatten().quantile(0.995)) or float(maps.abs().max()) or 1.0  # borders have outliers
+    top = float(np.quantile(maps.abs().numpy(), 0.995)) or float(maps.abs().max()) or 1.0  # borders have outliers
     norm = mpl.colors.Normalize(-top if signed else 0.0, top)
     for ax, channel, values in zip(axes, chosen, maps, strict=False):
         drawn = ax.imshow(values.numpy(), cmap="PuOr_r" if signed else style.HEAT, norm=norm)
