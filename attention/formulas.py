@@ -12,7 +12,7 @@ from sympy.parsing.sympy_parser import parse_expr
 
 from attention.registry import entry
 
-__all__ = ["SIZES", "evaluate", "formula", "latex"]
+__all__ = ["SIZES", "defaults", "evaluate", "formula", "latex"]
 
 #: The sizes of the input; every other letter of a formula is an option of the block, or given by the caller.
 SIZES = ("channels", "height", "width")
@@ -90,13 +90,13 @@ def _symbol(letter: str) -> sympy.Symbol:
 def _refuse_strangers(name: str, sizes: dict[str, Any]) -> None:
     known = {*entry(name).cost.get("symbols", {}).values(), *SIZES}
     for size in sizes:
-        if size not in known and size not in _defaults(name):
-            known |= set(_defaults(name))
+        if size not in known and size not in defaults(name):
+            known |= set(defaults(name))
             raise TypeError(f"{size!r} is no size or option of {name!r}; known: {', '.join(sorted(known))}")
 
 
 def _number(name: str, size: str, given: dict[str, Any]) -> int:
-    value = given[size] if size in given else _defaults(name).get(size)
+    value = given[size] if size in given else defaults(name).get(size)
     if value is None:
         raise ValueError(f"the cost of {name!r} depends on {size}, which is not given and has no default")
     if not isinstance(value, int):
@@ -104,8 +104,12 @@ def _number(name: str, size: str, given: dict[str, Any]) -> int:
     return int(value)
 
 
-def _defaults(name: str) -> dict[str, Any]:
-    """Return the defaults of the block's constructor; none for a mechanism that is not written yet."""
+def defaults(name: str) -> dict[str, Any]:
+    """Return the defaults of a block's constructor; none for a mechanism that is not written yet.
+
+    :param name: a mechanism.
+    :returns: the default of each option by its name; ``None`` for what has none.
+    """
     if not entry(name).ready:
         return {}
     parameters = signature(entry(name).load()).parameters.values()

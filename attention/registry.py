@@ -77,6 +77,11 @@ class Entry:
         """The dotted name of the module that holds the block."""
         return f"attention.{self.family}.{self.name}"
 
+    @property
+    def document(self) -> str:
+        """The chapter's path in the repository and in the book, without a suffix."""
+        return f"notebooks/{self.family}/{self.name}"
+
     def load(self) -> type:
         """Import and return the block's class."""
         return getattr(import_module(self.module), self.class_name)

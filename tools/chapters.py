@@ -78,7 +78,7 @@ def wheel_name(version: str) -> str:
 
 def notebook_path(entry: Entry, root: Path = ROOT) -> Path:
     """Return where a mechanism's chapter is, or will be."""
-    return root / "notebooks" / entry.family / f"{entry.name}.ipynb"
+    return root / f"{entry.document}.ipynb"
 
 
 def written() -> list[Entry]:

@@ -231,7 +231,7 @@ def edition(entry: Entry, book: Book) -> nbformat.NotebookNode:
 
 def _greet(source: str, entry: Entry, book: Book) -> str:
     """Take from the first cell the badge that leads here, and say where the chapter is in the book."""
-    address = book.settings.page(f"notebooks/{entry.family}/{entry.name}")
+    address = book.settings.page(entry.document)
     welcome = f"A chapter of *Attention, Block by Block*, for Colab. [Read it in the book]({address})."
     source = re.sub(r"\[!\[[^\]]*\]\([^)]*\)\]\([^)]*colab[^)]*\)", welcome, source)
     for marker in CARD:

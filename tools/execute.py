@@ -146,7 +146,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as problem:
         print(problem, file=sys.stderr)
         return 2
-    os.environ.update({key: os.environ.get(key, value) for key, value in ENVIRONMENT.items()})
+    for key, value in ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
     status = 0
     for name, path in chosen.items():
         print(f"{name}: running {path.relative_to(ROOT).as_posix()}", flush=True)

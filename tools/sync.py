@@ -6,7 +6,6 @@ writes nothing and says what is not current.
 """
 
 import argparse
-import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import attention
 from attention import registry
+from attention.formulas import defaults, evaluate, formula, latex
 from attention.registry import FAMILIES, Entry, entries
 from tools.chapters import CARD, ROOT, Settings, notebook_path, read, settings, tags, text, written
 
@@ -90,8 +90,9 @@ def card(entry: Entry, where: Settings) -> str:
 
 def _shape(dims: str) -> str:
     """Set a map's axes as a formula: ``b c 1 1`` becomes B × C × 1 × 1, ``(h w)`` becomes HW."""
-    parts = re.findall(r"\([^)]*\)|\w+", dims)
-    return r" \times ".join("".join(part.strip("()").split()).upper() for part in parts)
+    from attention.contract import Map
+
+    return r" \times ".join("".join(axis).upper() for axis in Map(dims, "real").axes)
 
 
 def _cost(entry: Entry, which: str) -> str:
@@ -102,27 +103,19 @@ def _cost(entry: Entry, which: str) -> str:
     """
     if which not in entry.cost:
         return ""
-    from attention.lab import cost
-
     symbols = entry.cost.get("symbols", {})
-    used = {str(symbol) for symbol in cost.formula(entry.name, which).free_symbols}
-    values = SIZE | _defaults(entry)
+    used = {str(symbol) for symbol in formula(entry.name, which).free_symbols}
+    values = SIZE | {option: int(value) for option, value in defaults(entry.name).items() if isinstance(value, int)}
     if any(symbol in used and name not in values for symbol, name in symbols.items()):
-        return f"${cost.latex(entry.name, which)}$"
-    count = cost.evaluate(entry.name, which, **SIZE)
+        return f"${latex(entry.name, which)}$"
+    count = evaluate(entry.name, which, **SIZE)
     named = [
         f"${symbol} = {values[name]}$" if name in SIZE else f"`{name}` ${symbol} = {values[name]}$"
         for symbol, name in symbols.items()
         if symbol in used and name in values
     ]
     at = f" for {', '.join(named)}" if named else ""
-    return f"${cost.latex(entry.name, which)}$; that is {count:,}{at}"
-
-
-def _defaults(entry: Entry) -> dict[str, int]:
-    """Return the options of a block that have a number as default; a flag counts 0 or 1, as it does in the formulas."""
-    parameters = inspect.signature(entry.load()).parameters
-    return {name: int(p.default) for name, p in parameters.items() if isinstance(p.default, int)}
+    return f"${latex(entry.name, which)}$; that is {count:,}{at}"
 
 
 def _prerequisites(entry: Entry) -> str:
@@ -165,8 +158,7 @@ def table(where: Settings) -> str:
     """Write the README's table of chapters."""
     lines = ["| Family | Mechanism | Year | The idea in one sentence | Chapter |", "|:--|:--|:--|:--|:--|"]
     for entry in registry.chapters():
-        source = f"notebooks/{entry.family}/{entry.name}.ipynb"
-        read_it = f"[read]({where.page(source.removesuffix('.ipynb'))}) · [notebook]({source})"
+        read_it = f"[read]({where.page(entry.document)}) · [notebook]({entry.document}.ipynb)"
         status = read_it if entry.ready else "planned"
         lines.append(f"| {FAMILIES[entry.family]} | {entry.title} | {entry.year} | {entry.idea} | {status} |")
     return "\n".join(lines)
@@ -202,9 +194,8 @@ def problems(root: Path) -> list[str]:
     contents = (root / "_toc.yml").read_text(encoding="utf-8")
     lacking = []
     for entry in written():
-        document = f"notebooks/{entry.family}/{entry.name}"
-        if not re.search(rf"{document}(\.ipynb)?\s*$", contents, re.MULTILINE):
-            lacking.append(f"_toc.yml lacks {document}, though mechanisms.toml calls [{entry.name}] ready")
+        if not re.search(rf"{entry.document}(\.ipynb)?\s*$", contents, re.MULTILINE):
+            lacking.append(f"_toc.yml lacks {entry.document}, though mechanisms.toml calls [{entry.name}] ready")
     return lacking
 
 

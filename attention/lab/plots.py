@@ -1,6 +1,5 @@
 """The picture of a comparison."""
 
-import math
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -9,7 +8,7 @@ from matplotlib.figure import Figure
 from attention.lab import style
 
 if TYPE_CHECKING:
-    from attention.lab.training import Comparison
+    from attention.lab.comparison import Comparison
 
 __all__ = ["scores"]
 
@@ -26,12 +25,12 @@ def scores(comparison: "Comparison") -> tuple[Figure, str]:
     fig, ax = style.figure(width=5.6, height=3.2)
     columns = range(len(names))
     values = [[factor * s for s in comparison.scores(name)] for name in names]
+    means = [factor * comparison.mean(name) for name in names]
     for seed in zip(*values, strict=True):
         ax.plot(columns, seed, color=style.COLOURS["muted"], linewidth=0.7, alpha=0.6, zorder=1)
     for x, ys in zip(columns, values, strict=True):
         ax.plot([x] * len(ys), ys, "o", color=style.COLOURS["block"], markersize=6, alpha=0.8, zorder=2)
-        mean = math.fsum(ys) / len(ys)
-        ax.plot([x - 0.22, x + 0.22], [mean, mean], color=style.COLOURS["ink"], linewidth=2.5, zorder=3)
+        ax.plot([x - 0.22, x + 0.22], [means[x], means[x]], color=style.COLOURS["ink"], linewidth=2.5, zorder=3)
     chance = factor * comparison.chance
     low, high = (min(map(min, values)), max(map(max, values)))
     if chance > low - 0.6 * (high - low):  # else the line would squeeze the dots together
@@ -50,13 +49,12 @@ def scores(comparison: "Comparison") -> tuple[Figure, str]:
     ax.set_ylabel(f"{comparison.measure}, test{' (%)' if share else ''}")
     ax.margins(y=0.12)
     digits = 1 if share else 2
-    means = "; ".join(
-        f"{name}: mean {math.fsum(ys) / len(ys):.{digits}f}{' %' if share else ''}, "
-        f"from {min(ys):.{digits}f} to {max(ys):.{digits}f}"
-        for name, ys in zip(names, values, strict=True)
+    told = "; ".join(
+        f"{name}: mean {mean:.{digits}f}{' %' if share else ''}, from {min(ys):.{digits}f} to {max(ys):.{digits}f}"
+        for name, mean, ys in zip(names, means, values, strict=True)
     )
     alt = (
         f"Test {comparison.measure} on the task {comparison.task}, {len(comparison.seeds)} seeds a model, the runs of "
-        f"a seed joined by a line. {means}. Chance is {chance:.{digits}f}{' %' if share else ''}."
+        f"a seed joined by a line. {told}. Chance is {chance:.{digits}f}{' %' if share else ''}."
     )
     return fig, alt

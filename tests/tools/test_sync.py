@@ -85,7 +85,7 @@ def test_card_states_the_block(house: Path) -> None:
 def test_card_gives_no_number_where_an_option_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some options are computed from the channels; the card then shows the formula alone."""
     assert "that is 8,192" in sync._cost(entry("se"), "parameters")
-    monkeypatch.setattr(sync, "_defaults", lambda entry: {})
+    monkeypatch.setattr(sync, "defaults", lambda name: {})
     assert re.fullmatch(r"\$[^$]+\$", sync._cost(entry("se"), "parameters"))
 
 

@@ -57,16 +57,7 @@ class Mechanisms(SphinxDirective):
         return nodes.Text(title), *[_join([self._name(e, e.short) for e in part]) for part in (written, planned)]
 
     def _cells(self, entry: Entry) -> tuple[nodes.Node, nodes.Node, nodes.Node]:
-        block = addnodes.pending_xref(
-            "",
-            nodes.literal("", entry.class_name),
-            refdomain="py",
-            reftype="class",
-            refdoc=self.env.docname,
-            reftarget=f"{entry.module}.{entry.class_name}",
-            refexplicit=True,
-            refwarn=True,
-        )
+        block = self._link(nodes.literal("", entry.class_name), "py", "class", f"{entry.module}.{entry.class_name}")
         return nodes.literal("", entry.name), block, _join([nodes.literal("", dims) for dims in entry.maps])
 
     def _list(self, members: list[Entry]) -> nodes.definition_list:
@@ -84,22 +75,19 @@ class Mechanisms(SphinxDirective):
         return nodes.definition_list_item("", term, nodes.definition("", about))
 
     def _written(self, entry: Entry) -> bool:
-        return entry.ready and f"notebooks/{entry.family}/{entry.name}" in self.env.found_docs
+        return entry.ready and entry.document in self.env.found_docs
 
     def _name(self, entry: Entry, text: str) -> nodes.Node:
         """Return a mechanism's name, a link where its chapter is written."""
         if not self._written(entry):
             return nodes.inline("", text, classes=["unwritten"])
-        return addnodes.pending_xref(
-            "",
-            nodes.inline("", text),
-            refdomain="std",
-            reftype="doc",
-            refdoc=self.env.docname,
-            reftarget=f"/notebooks/{entry.family}/{entry.name}",
-            refexplicit=True,
-            refwarn=True,
-        )
+        return self._link(nodes.inline("", text), "std", "doc", f"/{entry.document}")
+
+    def _link(self, shown: nodes.Node, domain: str, kind: str, target: str) -> addnodes.pending_xref:
+        """Return a link that Sphinx resolves, or warns of."""
+        here = self.env.docname
+        to = {"refdomain": domain, "reftype": kind, "reftarget": target}
+        return addnodes.pending_xref("", shown, **to, refdoc=here, refexplicit=True, refwarn=True)
 
 
 def _join(parts: list[nodes.Node]) -> nodes.inline:
