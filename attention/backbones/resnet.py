@@ -18,6 +18,7 @@ __all__ = [
     "PLACES",
     "Basic",
     "Bottleneck",
+    "Convolution",
     "Factory",
     "ResNet",
     "Residual",
@@ -29,6 +30,9 @@ __all__ = [
 
 #: What makes an attention block for a number of channels.
 Factory = Callable[[int], nn.Module]
+
+#: What makes a block in place of a 3 × 3 convolution: ``make(channels, stride=…)``, with as many channels coming out.
+Convolution = Callable[..., nn.Module]
 
 #: Where an attention block may sit in a residual unit: Figure 5 of the SE paper (TPAMI), and Table 15 for the last.
 PLACES: dict[str, str] = {
@@ -122,6 +126,8 @@ class Bottleneck(Residual):
     :param stride_in: which convolution has the stride, ``"1x1"`` (the first) or ``"3x3"``.
     :param groups: groups of the 3 × 3 convolution.
     :param width_per_group: channels of each group at width 64; in proportion to the width.
+    :param convolution: makes what takes the place of the 3 × 3 convolution, its normalisation and its ReLU, called
+        as ``convolution(channels, stride=…)``; by default nothing does.
     """
 
     def __init__(
@@ -133,6 +139,7 @@ class Bottleneck(Residual):
         stride_in: str = "3x3",
         groups: int = 1,
         width_per_group: int = 64,
+        convolution: Convolution | None = None,
     ) -> None:
         super().__init__(in_channels, 4 * width, stride)
         middle = width * width_per_group // 64 * groups
@@ -140,16 +147,20 @@ class Bottleneck(Residual):
         self.meets["after_3x3"] = middle
         self.conv1 = nn.Conv2d(in_channels, middle, 1, first, bias=False)
         self.norm1 = nn.BatchNorm2d(middle)
-        self.conv2 = nn.Conv2d(middle, middle, 3, second, 1, groups=groups, bias=False)
-        self.norm2 = nn.BatchNorm2d(middle)
+        if convolution is None:
+            self.conv2 = nn.Conv2d(middle, middle, 3, second, 1, groups=groups, bias=False)
+            self.norm2 = nn.BatchNorm2d(middle)
+        else:
+            self.conv2 = convolution(middle, stride=second)
+            self.norm2 = None
         self.conv3 = nn.Conv2d(middle, self.out_channels, 1, bias=False)
         self.norm3 = nn.BatchNorm2d(self.out_channels)
 
     def branch(self, x: Tensor) -> Tensor:
         """Compute 1 × 1, ReLU, 3 × 3, ReLU, 1 × 1."""
-        x = self.norm1(self.conv1(x)).relu()
-        x = self._attend("after_3x3", self.norm2(self.conv2(x)).relu())
-        return self.norm3(self.conv3(x))
+        x = self.conv2(self.norm1(self.conv1(x)).relu())
+        x = x if self.norm2 is None else self.norm2(x).relu()
+        return self.norm3(self.conv3(self._attend("after_3x3", x)))
 
 
 class ResNet(nn.Module):
@@ -172,6 +183,9 @@ class ResNet(nn.Module):
     :param groups: groups of a bottleneck's 3 × 3 convolution: the cardinality of ResNeXt.
     :param width_per_group: channels of each group at width 64, in proportion to the width. ResNeXt-50 32×4d is
         ``resnet50(groups=32, width_per_group=4)``.
+    :param convolution: a mechanism that replaces a convolution, by name, or what makes its block, called as
+        ``convolution(channels, stride=…)``: it takes the place of the 3 × 3 convolution in every bottleneck, with its
+        normalisation and ReLU. SKNet-50 is ``resnet50(groups=32, width_per_group=4, convolution="sk")``.
     :param zero_init: whether the last normalisation of each branch starts with weight 0, so that each unit starts as
         its shortcut (Goyal et al., arXiv 1706.02677). Off by default: it came after the papers below, and a gate
         behind a branch that is all zeros starts without a gradient.
@@ -199,6 +213,7 @@ class ResNet(nn.Module):
         classes: int = 1000,
         groups: int = 1,
         width_per_group: int = 64,
+        convolution: str | Convolution | None = None,
         zero_init: bool = False,
     ) -> None:
         super().__init__()
@@ -210,7 +225,15 @@ class ResNet(nn.Module):
             _check_one_of("stages", stage, range(1, len(layers) + 1))
         _check_one_of("stem", stem, ("imagenet", "small"))
         _check_one_of("where", where, PLACES)
-        unit = _unit(block, widths, stride_in=stride_in, groups=groups, width_per_group=width_per_group)
+        convolution = None if convolution is None else _as_convolution(convolution)
+        unit = _unit(
+            block,
+            widths,
+            stride_in=stride_in,
+            groups=groups,
+            width_per_group=width_per_group,
+            convolution=convolution,
+        )
         make = None if attention is None else as_factory(attention)
 
         self.in_channels = in_channels
@@ -287,17 +310,27 @@ def small_resnet(
     return ResNet(layers, widths=widths, classes=classes, in_channels=in_channels, **settings)
 
 
-def as_factory(attention: str | Factory) -> Factory:
+def as_factory(attention: str | Factory, name: str = "attention") -> Factory:
     """Return what makes an attention block, given that or a mechanism's name.
 
+    :param attention: the name, or the function.
+    :param name: what a message calls it.
     :raises TypeError: for anything else.
     :raises ValueError: for an unknown name, with the nearest known one.
     """
     if isinstance(attention, str):
         return partial(create, entry(attention).name)
     if not callable(attention):
-        raise TypeError(f"attention={attention!r} is neither a mechanism's name nor makes a block from channels")
+        raise TypeError(f"{name}={attention!r} is neither a mechanism's name nor makes a block from channels")
     return attention
+
+
+def _as_convolution(convolution: str | Convolution) -> Convolution:
+    make = as_factory(convolution, "convolution")
+    if isinstance(convolution, str) and entry(convolution).kind != "branch":
+        found = entry(convolution)
+        raise ValueError(f"convolution={convolution!r} is a {found.kind} and replaces no convolution; use attention=")
+    return make
 
 
 def _stem(kind: str, in_channels: int, width: int) -> nn.Sequential:
@@ -320,8 +353,10 @@ def _unit(block: str, widths: Sequence[int], **options: Any) -> Callable[[int, i
                     f"{width * options['width_per_group'] / 64:g} channels, which is not a whole number"
                 )
         return partial(Bottleneck, **options)
-    if options != {"stride_in": "3x3", "groups": 1, "width_per_group": 64}:
-        raise ValueError(f"block='basic' has no 1 × 1 convolution and no groups, received {options}")
+    if options != {"stride_in": "3x3", "groups": 1, "width_per_group": 64, "convolution": None}:
+        raise ValueError(
+            f"block='basic' has no 1 × 1 convolution, no groups, and no convolution to replace, received {options}"
+        )
     return Basic
 
 

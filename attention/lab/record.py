@@ -28,7 +28,7 @@ import torch
 
 from attention.lab.session import Budget, budget
 
-__all__ = ["code_hash", "load", "origin", "over_seeds", "script", "stale", "write"]
+__all__ = ["code_hash", "keep", "load", "made", "origin", "over_seeds", "script", "stale", "write"]
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _NOTHING = frozenset({"ctx", "kind", "type_comment"})  # fields that change no behaviour
@@ -105,21 +105,39 @@ def write(
     path = Path(path).resolve()
     root = root or _root(path)
     kept = {
-        "made": {
-            "date": datetime.now(UTC).date().isoformat(),
-            "budget": chosen.name,
-            "device": _device(chosen),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "commit": commit or _commit(root),
-            "seconds": round(seconds),
-        },
+        "made": made(chosen, commit=commit, root=root) | {"seconds": round(seconds)},
         "code": {name: code_hash([root / name]) for name in files},
         "experiment": _rounded(experiment),
     }
+    keep(path, kept)
+
+
+def made(chosen: Budget, *, root: Path, commit: str | None = None) -> dict[str, Any]:
+    """Return when, on what and with what something is computed: what a record says of its making.
+
+    :param chosen: the budget.
+    :param root: the repository.
+    :param commit: the commit of the code, for a copy without history; by default git is asked.
+    """
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "budget": chosen.name,
+        "device": _device(chosen),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "commit": commit or _commit(root),
+    }
+
+
+def keep(path: Path, kept: dict[str, Any]) -> None:
+    """Write a record as a file that a person can read, and git can compare.
+
+    :param path: ``<name>.record.json``.
+    :param kept: ``made``, ``code`` and ``experiment``; and ``confirmed``, where changed code was shown to give the
+        same numbers.
+    """
     text = json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False)
-    # Lists of plain values on one line each: a file that a person can read, and git can compare. No text of JSON holds
-    # a line break, so nothing within quotes is touched.
+    # Lists of plain values on one line each. No text of JSON holds a line break: nothing within quotes is touched.
     text = re.sub(r"\[\n\s*([^\[\]{}]*?)\n\s*\]", lambda m: "[" + re.sub(r"\s*\n\s*", " ", m[1]) + "]", text)
     path.write_text(text + "\n", encoding="utf-8")
 

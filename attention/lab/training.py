@@ -117,7 +117,7 @@ class _Step:
     ) -> None:
         self.model, self.loss, self.optimiser = model, loss, optimiser
         self.cast = _autocast(device, amp)
-        half = amp and device.type == "cuda" and not torch.cuda.is_bf16_supported()
+        half = amp and device.type == "cuda" and not _has_bfloat16()
         self.scaler = torch.amp.GradScaler(device.type, enabled=half)
 
     def rate(self, lr: float) -> None:
@@ -264,10 +264,15 @@ def _device(model: nn.Module) -> torch.device:
     return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
+def _has_bfloat16() -> bool:
+    """Whether the GPU computes in bfloat16 itself: a T4 does so by emulation only, and is faster in float16."""
+    return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def _autocast(device: torch.device, amp: bool) -> Callable[[], Any]:
     if not amp:
         return nullcontext
-    half = device.type == "cuda" and not torch.cuda.is_bf16_supported()
+    half = device.type == "cuda" and not _has_bfloat16()
     kind = torch.float16 if half else torch.bfloat16
     return lambda: torch.autocast(device.type, kind)
 

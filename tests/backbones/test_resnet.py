@@ -283,6 +283,48 @@ def test_groups() -> None:
     assert [stage[0].conv2.weight.shape for stage in network.stages] == [(128 * 2**i, 4 * 2**i, 3, 3) for i in range(4)]
 
 
+class Pool(nn.Module):
+    """A stand-in for a block that replaces a convolution: it tells what it was made for."""
+
+    def __init__(self, channels: int, *, stride: int) -> None:
+        super().__init__()
+        self.channels, self.stride = channels, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.shape[1] == self.channels
+        return x[..., :: self.stride, :: self.stride] * 3
+
+
+@pytest.mark.parametrize("stride_in", ["1x1", "3x3"])
+def test_a_block_in_place_of_the_convolution(stride_in: str) -> None:
+    torch.manual_seed(0)
+    unit = randomise(Bottleneck(4, 2, 2, stride_in=stride_in, groups=2, width_per_group=32, convolution=Pool))
+    x = torch.rand(2, 4, 5, 7)
+    first = unit.norm1(unit.conv1(x)).clamp(min=0)
+    replaced = first * 3 if stride_in == "1x1" else first[..., ::2, ::2] * 3
+    torch.testing.assert_close(unit(x), (unit.norm3(unit.conv3(replaced)) + unit.shortcut(x)).clamp(min=0))
+    assert not any(key.startswith("norm2") for key in unit.state_dict())
+
+
+def test_blocks_in_place_of_all_convolutions() -> None:
+    with torch.device("meta"):
+        network = resnet50(groups=32, width_per_group=4, convolution=Pool)
+    made = [(unit.conv2.channels, unit.conv2.stride) for stage in network.stages for unit in stage]
+    assert made == [
+        (channels, stride)
+        for channels, units, first in ((128, 3, 1), (256, 4, 2), (512, 6, 2), (1024, 3, 2))
+        for stride in [first] + [1] * (units - 1)
+    ]
+    plain = {key for key in resnet50(groups=32, width_per_group=4).state_dict() if "conv2" not in key}
+    assert set(network.state_dict()) == {key for key in plain if "norm2" not in key}
+
+
+def test_a_gate_behind_a_replaced_convolution() -> None:
+    network = ResNet((1,), widths=(4,), convolution=Pool, attention=Halve, where="after_3x3", stem="small").eval()
+    assert network.stages[0][0].attention.channels == 4
+    assert network(torch.rand(1, 3, 8, 8)).shape == (1, 1000)
+
+
 def test_zero_init_makes_every_unit_its_shortcut() -> None:
     torch.manual_seed(0)
     network = ResNet((2, 1), widths=(4, 8), zero_init=True, classes=3).eval()
@@ -340,6 +382,10 @@ def test_any_size_of_image(image: tuple[int, ...]) -> None:
         ({"attention": 3}, TypeError, "attention=3 is neither"),
         ({"block": "basic", "groups": 2}, ValueError, "block='basic' has no"),
         ({"block": "basic", "stride_in": "1x1"}, ValueError, "block='basic' has no"),
+        ({"convolution": "se"}, ValueError, "convolution='se' is a gate and replaces no convolution"),
+        ({"convolution": 3}, TypeError, "convolution=3 is neither"),
+        ({"convolution": "sq"}, ValueError, "did you mean"),
+        ({"block": "basic", "convolution": Pool}, ValueError, "block='basic' has no"),
         ({"block": "basic", "attention": Halve, "where": "after_3x3"}, ValueError, "where='after_3x3'"),
     ],
 )

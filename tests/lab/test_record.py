@@ -12,6 +12,7 @@ from attention.lab import record
 from attention.lab.comparison import Comparison
 from attention.lab.maps import capture, class_share
 from attention.lab.session import Budget, budget
+from tools import record as tool
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "notebooks" / "channel" / "se.record.py"
@@ -291,3 +292,86 @@ def test_every_file_that_decides_is_there():
     script = record.script(SCRIPT)
     assert all((ROOT / name).is_file() for name in script.CODE)
     assert budget("smoke").name in script.SIZES
+
+
+TOY = """import time
+from pathlib import Path
+
+CODE = ["toy.py"]
+
+
+def one_seed(seed, budget):
+    space = {}
+    exec(Path("toy.py").read_text(), space)
+    return {"score": space["score"](seed), "seconds": time.perf_counter()}
+"""
+
+
+@pytest.fixture
+def history(tmp_path):
+    """A repository with a recording script, the code that decides, and a record made by it."""
+
+    def git(*words):
+        name = ["-c", "user.name=A", "-c", "user.email=a@b.example", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", *name, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    script = tmp_path / "notebooks" / "toys" / "toy.record.py"
+    script.parent.mkdir(parents=True)
+    script.write_text(TOY)
+    (tmp_path / "toy.py").write_text("def score(seed):\n    return seed + 2\n")
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "attention").symlink_to(ROOT / "attention")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "start")
+    target = script.with_suffix(".json")
+    files = ["toy.py", "notebooks/toys/toy.record.py"]
+    record.write(target, {"score": 2}, files, chosen=CPU, seconds=1)
+    return script
+
+
+def test_changed_code_that_gives_the_same_keeps_the_record(history):
+    root, target = history.parents[2], history.with_suffix(".json")
+    before = record.load(target)
+    (root / "toy.py").write_text("def score(seed):\n    return sum([seed, 1, 1])\n")
+    assert "toy.py has changed" in record.stale(target)
+    assert "gives the same numbers" in tool.confirm(history, "cpu", root=root)
+    assert record.stale(target) is None
+    kept = record.load(target)
+    assert (kept["made"], kept["experiment"]) == (before["made"], before["experiment"])
+    assert kept["confirmed"]["budget"] == "cpu"
+    assert kept["confirmed"]["seed"] == 0
+
+
+def test_changed_code_that_gives_something_else_does_not(history):
+    root, target = history.parents[2], history.with_suffix(".json")
+    (root / "toy.py").write_text("def score(seed):\n    return seed + 2 + 1e-12\n")
+    before = target.read_text()
+    with pytest.raises(SystemExit, match="seed 0 gives other results"):
+        tool.confirm(history, "cpu", root=root)
+    assert target.read_text() == before
+    assert "toy.py has changed" in record.stale(target)
+
+
+def test_code_that_the_history_does_not_have_cannot_be_confirmed(history):
+    root, target = history.parents[2], history.with_suffix(".json")
+    kept = record.load(target)
+    kept["made"]["commit"] = None
+    record.keep(target, kept)
+    with pytest.raises(SystemExit, match="the history does not have"):
+        tool.confirm(history, "cpu", root=root)
+
+
+def test_a_record_made_by_code_that_was_not_committed_cannot_be_confirmed(history):
+    root, target = history.parents[2], history.with_suffix(".json")
+    (root / "toy.py").write_text("def score(seed):\n    return seed + 3\n")
+    record.write(target, {"score": 3}, ["toy.py"], chosen=CPU, seconds=1)
+    assert record.load(target)["made"]["commit"].endswith("+")
+    with pytest.raises(SystemExit, match=r"toy\.py at \w+ is not what made the record"):
+        tool.confirm(history, "cpu", root=root)
+
+
+def test_code_that_fails_is_shown(history):
+    (history.parents[2] / "toy.py").write_text("def score(seed):\n    raise KeyError('gone')\n")
+    with pytest.raises(SystemExit, match="KeyError: 'gone'"):
+        tool.confirm(history, "cpu", root=history.parents[2])
