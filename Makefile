@@ -14,7 +14,7 @@ BOOK_READY := .venv-book/.ready
 FULL_READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint format execute sync colab site figures record new-chapter address lock clean
+.PHONY: help book test lint format execute sync colab site figures record bench new-chapter address lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ figures: $(FULL_READY) ## draw the pictures of the other pages anew
 
 record: $(FULL_READY) ## run a chapter's larger comparison and keep its results: NAME=se
 	@$(FULL) -m tools.record $(NAME)
+
+bench: $(FULL_READY) ## time each block's fast form against its literal form; TARGET=benchmarks/results.json keeps it
+	@$(FULL) -m benchmarks.bench $(if $(TARGET),--target $(TARGET))
 
 new-chapter: $(FULL_READY) ## lay out the files of a planned chapter: NAME=eca
 	@$(FULL) -m tools.new_chapter $(NAME)

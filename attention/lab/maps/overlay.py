@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from attention.lab import style
-from attention.lab.maps.panels import WIDTH, called, colour_bar, draw_picture, indices
+from attention.lab.maps.panels import WIDTH, called, colour_bar, draw_picture, heat_colours, indices
 from attention.lab.maps.pictures import grey, picture
 from attention.lab.maps.recording import Captured, Declared
 
@@ -188,7 +188,7 @@ def _heat(
         below.imshow(grey(pixels), extent=frame)
         below.imshow(
             values.numpy(),
-            cmap=_heat_colours(),
+            cmap=heat_colours(),
             norm=norm,
             extent=frame,
             interpolation="bilinear" if smooth else "nearest",
@@ -199,7 +199,7 @@ def _heat(
             cell_y, cell_x = pixels.shape[0] / values.shape[0], pixels.shape[1] / values.shape[1]
             at = ((position[1] + 0.5) * cell_x - 0.5, (position[0] + 0.5) * cell_y - 0.5)
             below.plot(*at, "o", markersize=8, color="white", markeredgecolor=style.COLOURS["block"], markeredgewidth=3)
-    colour_bar(fig, mpl.cm.ScalarMappable(norm, _heat_colours()), "attention")
+    colour_bar(fig, mpl.cm.ScalarMappable(norm, heat_colours()), "attention")
     how = "interpolated linearly" if smooth else "each cell one flat rectangle"
     pictures = f"{len(names)} pictures, each" if len(names) > 1 else "A picture"
     alt = f"{pictures} with its map of {heat.shape[1]} × {heat.shape[2]} cells in colour over it ({how}). "
@@ -221,13 +221,6 @@ def _pairs_of_panels(count: int, aspect: float) -> tuple[Figure, list[tuple[Axes
     for ax in fig.axes:
         ax.axis("off")
     return fig, pairs
-
-
-def _heat_colours() -> mpl.colors.ListedColormap:
-    """The colour map of attention, from transparent to nearly opaque, for a layer over a grey picture."""
-    colours = mpl.colormaps[style.HEAT](np.linspace(0.25, 1.0, 256))
-    colours[:, 3] = np.linspace(0.0, 0.85, 256)
-    return mpl.colors.ListedColormap(colours, name="attention")
 
 
 def _some(told: list[str]) -> str:

@@ -7,7 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["WIDTH", "called", "colour_bar", "draw_picture", "indices"]
+from attention.lab import style
+
+__all__ = ["WIDTH", "called", "colour_bar", "draw_picture", "heat_colours", "indices"]
 
 #: Inches; text of 10 points can then be read on a phone.
 WIDTH = 5.6
@@ -26,6 +28,13 @@ def colour_bar(fig: Figure, drawn: mpl.cm.ScalarMappable, label: str, **options:
     bar.update_ticks()
     bar.set_label(label)
     bar.outline.set_visible(False)
+
+
+def heat_colours() -> mpl.colors.ListedColormap:
+    """The colour map of attention, from transparent to nearly opaque, for a layer over a grey picture."""
+    colours = mpl.colormaps[style.HEAT](np.linspace(0.25, 1.0, 256))
+    colours[:, 3] = np.linspace(0.0, 0.85, 256)
+    return mpl.colors.ListedColormap(colours, name="attention")
 
 
 def called(layer: str) -> str:
