@@ -88,7 +88,7 @@ def test_the_idea_is_one_sentence(entry: Entry) -> None:
 
 @each
 def test_times_are_stated_for_written_chapters_and_for_no_other(entry: Entry) -> None:
-    assert (entry.reading > 0) == (entry.seconds > 0) == entry.ready
+    assert (entry.reading > 0) == (entry.seconds > 0) == (entry.ready and not entry.chapter)
 
 
 @each

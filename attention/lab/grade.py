@@ -44,7 +44,8 @@ def load(path: str | Path) -> Assignment:
     It is executed without being imported, so that no compiled copy of it is left beside it.
 
     :param path: a Python file that defines ``ASSIGNMENT``.
-    :raises GraderError: where there is none, it raises, or it lies where submissions may read.
+    :raises attention.lab.grading.runner.GraderError: where there is none, where it raises, or where it lies in a
+        place that submissions may read.
     """
     path = Path(path)
     real = path.resolve()

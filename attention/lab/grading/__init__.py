@@ -26,7 +26,7 @@ from attention.lab.grading.questions import (
     describe,
     numbers_of,
 )
-from attention.lab.grading.runner import Limits, Reply, Tensor
+from attention.lab.grading.runner import GraderError, Limits, Reply, Tensor
 from attention.lab.grading.wire import Opaque
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Check",
     "Close",
     "Equal",
+    "GraderError",
     "Limits",
     "Look",
     "Manual",

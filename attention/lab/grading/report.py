@@ -125,7 +125,7 @@ def grade(path: str | Path, assignment: Assignment) -> Graded:
 
     :param path: the notebook.
     :param assignment: what the grading file defines.
-    :raises GraderError: where the grader itself cannot work, without torch for one.
+    :raises attention.lab.grading.runner.GraderError: where the grader itself cannot work, without torch for one.
     """
     began = time.monotonic()
     graded = Graded(assignment.title, assignment.questions)
