@@ -23,8 +23,8 @@ def picture(task: Task, n: int = 8) -> tuple[Figure, str]:
     """Draw the first ``n`` training samples.
 
     Grey or coloured images stand side by side with their class. Channels that have names of their own stand one
-    below the other, a sample a column, at most four. More channels than can be drawn are shown by their means, beside
-    the target.
+    below the other, a sample a column, at most four, under its class where there are classes. More channels than can
+    be drawn are shown by their means, beside the target.
 
     :param task: the task.
     :param n: number of samples, 1 to 16.
@@ -76,7 +76,8 @@ def _channels(task: Task, x: np.ndarray, y: list[int]) -> Figure:
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
     for column, k in enumerate(y):
-        axes[0, column].set_title(_name(task, k), fontsize=11)
+        title = _name(task, k) if task.loss == "cross-entropy" else f"sample {column + 1}"
+        axes[0, column].set_title(title, fontsize=11)
         for row, name in enumerate(task.channels):
             axes[row, column].imshow(x[column, row], cmap="gray", vmin=-largest, vmax=largest)
             axes[row, 0].set_ylabel(name, rotation=0, ha="right", va="center")

@@ -1,0 +1,1 @@
+"""Attention over branches: through which of several windows to look."""

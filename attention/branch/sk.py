@@ -1,0 +1,117 @@
+r"""Selective Kernel: branches with windows of several sizes, and a softmax that chooses among them in each channel."""
+
+import torch
+from einops import rearrange, reduce
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from attention.contract import Attention, Map, check_divides, check_input, check_positive
+
+__all__ = ["SelectiveKernel"]
+
+
+class SelectiveKernel(Attention):
+    r"""Selective Kernel (SK) convolution: each channel chooses, image by image, through which window it looks.
+
+    *Split:* branch $m = 1, \dots, M$ is a grouped $3 \times 3$ convolution of dilation $m$, batch normalisation and
+    ReLU. It sees $2m + 1$ pixels each way, and all branches have as many weights. *Fuse* and *select:* with
+    $u^m \in \mathbb{R}^{C \times H \times W}$ their results,
+
+    $$
+    s_c = \frac{1}{HW} \sum_{i,j} \sum_{m=1}^{M} u^m_c(i, j), \qquad
+    z = \delta(\mathcal{B}(W s)), \qquad
+    a^m_c = \frac{e^{(A^m z)_c}}{\sum_{k=1}^{M} e^{(A^k z)_c}}, \qquad
+    v_c = \sum_{m=1}^{M} a^m_c\, u^m_c
+    $$
+
+    with $W \in \mathbb{R}^{d \times C}$, $A^m \in \mathbb{R}^{C \times d}$, batch normalisation $\mathcal{B}$, the
+    ReLU $\delta$ and $d = \max(C/r, L)$: the paper's equations (1) to (6). The block takes the place of a convolution
+    with its normalisation and ReLU, stride included.
+
+    :param channels: number of channels $C$ of the input and the output.
+    :param branches: number of branches $M$, at least 2. The paper's SKNet-50 has 2.
+    :param groups: groups $G$ of each branch's convolution; they divide ``channels``. The paper uses 32.
+    :param reduction: the ratio $r$; where it does not divide ``channels``, $C/r$ is rounded down. The paper uses 16.
+    :param floor: the smallest width $L$ of $z$, whatever $C/r$ is. The paper uses 32.
+    :param stride: stride of every branch's convolution.
+    :raises TypeError: for an argument that is not an ``int``; for an input that is not a floating-point tensor.
+    :raises ValueError: for arguments below 1, a single branch, ``groups`` that do not divide ``channels``; for an input
+        that is not of shape (batch, channels, height, width); in training, for a batch of one, as the normalisation of
+        $Ws$ is over the batch alone.
+
+    Source: Xiang Li, Wenhai Wang, Xiaolin Hu, Jian Yang, *Selective Kernel Networks*, CVPR 2019, arXiv 1903.06586,
+    equations (1) to (6), and Section 3.2 for the dilated convolutions.
+
+    The official code writes the linear layers as 1 × 1 convolutions on a 1 × 1 map, which is the same function.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        branches: int = 2,
+        groups: int = 32,
+        reduction: int = 16,
+        floor: int = 32,
+        stride: int = 1,
+    ) -> None:
+        super().__init__()
+        check_positive(
+            channels=channels, branches=branches, groups=groups, reduction=reduction, floor=floor, stride=stride
+        )
+        check_divides(channels=channels, groups=groups)
+        if branches < 2:
+            raise ValueError(f"branches={branches} leaves nothing to select; allowed: 2, 3, …")
+        self.channels = channels
+        self.maps = {
+            "branch": Map("b m c 1 1", "softmax", sums=(1,), about="how much this channel takes from this branch")
+        }
+        hidden = max(channels // reduction, floor)
+        self.kernels = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(channels, channels, 3, stride, padding=m, dilation=m, groups=groups, bias=False),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(),
+            )
+            for m in range(1, branches + 1)
+        )
+        self.fuse = nn.Sequential(nn.Linear(channels, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU())
+        self.select = nn.ModuleList(nn.Linear(hidden, channels, bias=False) for _ in range(branches))
+
+    def split(
+        self, x: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch branches channels new_height new_width"]:
+        """Run every branch.
+
+        :param x: (batch, channels, height, width).
+        :returns: the results $u^m$, (batch, branches, channels, height / stride, width / stride), rounded up.
+        """
+        return torch.stack([kernel(x) for kernel in self.kernels], dim=1)
+
+    def weights(
+        self, u: Float[Tensor, "batch branches channels height width"]
+    ) -> Float[Tensor, "batch branches channels 1 1"]:
+        """Compute the weights $a^m_c$ of the branches, which sum to 1 over the branches.
+
+        :param u: the branches' results, (batch, branches, channels, height, width).
+        :returns: (batch, branches, channels, 1, 1).
+        """
+        s = reduce(u, "b m c h w -> b c", "sum") / (u.shape[-2] * u.shape[-1])  # fuse, equations (1) and (2)
+        z = self.fuse(s)  # equations (3) and (4)
+        a = torch.stack([matrix(z) for matrix in self.select], dim=1).softmax(dim=1)  # equation (5)
+        return rearrange(a, "b m c -> b m c 1 1")
+
+    def attend(self, x: Float[Tensor, "batch channels height width"]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compute the branches, their weights and the weighted sum, equation (6).
+
+        :param x: (batch, channels, height, width).
+        :returns: (batch, channels, height / stride, width / stride), rounded up, and the weights as ``"branch"``.
+        """
+        check_input(x, "b c h w", c=self.channels)
+        if self.training and len(x) == 1:
+            raise ValueError(
+                f"x: expected at least 2 samples in training, received shape {tuple(x.shape)}: W s is normalised over "
+                "the batch, and one number has no variance; in eval mode a single sample will do"
+            )
+        u = self.split(x)
+        a = self.weights(u)
+        return reduce(a * u, "b m c h w -> b c h w", "sum"), {"branch": a}

@@ -1,0 +1,260 @@
+"""The exercises of the chapter on CBAM.
+
+Their statements and solutions stand in the chapter; here is what ``check`` asks of an answer.
+"""
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from attention.hybrid.cbam import ConvolutionalBlockAttention
+from attention.lab.checks import (
+    Exercise,
+    Wrong,
+    call,
+    describe,
+    expect,
+    expect_close,
+    expect_function,
+    expect_numbers,
+    expect_shape,
+    expect_tensor,
+)
+
+__all__ = ["EXERCISES"]
+
+# cbam.1: numbers that a hand can compute. Logarithms are there because σ(ln a) = a / (1 + a).
+_F = torch.tensor([[[2.0, 2.0], [2.0, 2.0]], [[0.0, 4.0], [0.0, 0.0]]], dtype=torch.float64)
+_W0 = torch.tensor([[-1.0, 1.0]], dtype=torch.float64)
+_W1 = torch.tensor([[3.0], [1 / 3]], dtype=torch.float64).log() / 2
+_KERNEL = torch.tensor([16.0, 1 / 4], dtype=torch.float64).log()  # of the mean, of the maximum
+
+
+def _by_hand(logits: Tensor, source: str = "F'") -> Tensor:
+    """Compute the four numbers from the channels' logits; ``source`` says what the positions' gate is computed from."""
+    channel = logits.sigmoid()
+    seen = _F if source == "F" else _F * channel[:, None, None]
+    space = (_KERNEL[0] * seen.mean(0) + _KERNEL[1] * seen.amax(0)).sigmoid()
+    return torch.cat([channel, space[0]])
+
+
+def _gates_by_hand(answer: Any) -> None:
+    mean, highest = _F.mean((1, 2)), _F.amax((1, 2))
+    each = (_W1 @ (_W0 @ mean).relu(), _W1 @ (_W0 @ highest).relu())
+    right = _by_hand(each[0] + each[1])
+    early = "δ comes before the sum: each statistic passes the two layers by itself, and what comes out is added."
+    mistakes = [
+        (_by_hand(_W1 @ (_W0 @ (mean + highest)).relu()), early),
+        (_by_hand(_W1 @ (_W0 @ mean) + _W1 @ (_W0 @ highest)), early),
+        (_by_hand(each[0]), "These are the gates from the means alone. What do the maxima add?"),
+        (_by_hand((each[0] + each[1]) / 2), "The two are added, not averaged."),
+        (_by_hand(each[0] + each[1], "F"), "The second gate is computed from F', behind the first one."),
+        (torch.cat([(each[0] + each[1]).sigmoid(), right[2:].logit()]), "The last two lack their sigmoid."),
+    ]
+    numbers = expect_numbers(answer, (4,), "the four gates")
+    expect_close(numbers, right, "the four gates", tolerance=5e-3, reveal=False, mistakes=mistakes)
+
+
+def _pools_over_channels(answer: Any) -> None:
+    expect_function(answer)
+    for shape in ((4, 3, 5, 6), (3, 1, 5, 2), (2, 6, 1, 1)):
+        x = torch.randn(shape, dtype=torch.float64)
+        right = torch.stack([x.mean(1), x.amax(1)], dim=1)
+        b, c, h, w = shape
+        wrong = {
+            (b, h, w): "That is one statistic. Two are asked for, on an axis of their own.",
+            (b, 1, h, w): "That is one statistic. Two are asked for.",
+            (2, b, h, w): "The two statistics take the place of the channels: axis 1, behind the batch.",
+            (b, h, w, 2): "The two statistics take the place of the channels: axis 1, behind the batch.",
+            (b, 2 * c): "These are statistics over positions, as the channels' gate needs them.",
+            (b, c, 2): "These are statistics over positions, as the channels' gate needs them.",
+            (b, 2, c): "These are statistics over positions, as the channels' gate needs them.",
+            (b, c, 1, 1): "These are statistics over positions, as the channels' gate needs them.",
+        }
+        wrong.pop(tuple(right.shape), None)
+        about = f"x of shape {shape}"
+        pooled = expect_tensor(call(answer, x, about=about), right, f"the statistics of {about}", shapes=wrong)
+        mistakes = [
+            (right.flip(1), "The mean comes first here, then the maximum."),
+            (torch.stack([x.sum(1), x.amax(1)], dim=1), "The first is a sum. Divide it by the number of channels."),
+            (torch.stack([x.mean(1), x.abs().amax(1)], dim=1), "The maximum is that of the numbers with their signs."),
+            (torch.stack([x.mean(1), x.mean(1)], dim=1), "That is the mean twice: the branch of the maximum is dead."),
+        ]
+        expect_close(pooled, right, f"the statistics of {about}", mistakes=mistakes)
+
+
+def _random_block(**options: Any) -> ConvolutionalBlockAttention:
+    block = ConvolutionalBlockAttention(6, reduction=2, **options).double().eval()
+    with torch.no_grad():
+        for tensor in (*block.parameters(), *block.buffers()):
+            if tensor.is_floating_point():
+                tensor.normal_()
+        if isinstance(block.norm, nn.BatchNorm2d):
+            block.norm.running_var.fill_(0.3)
+    return block
+
+
+def _restacks(answer: Any) -> None:
+    expect_function(answer)
+    for options in ({}, {"bias": True, "norm": True}):
+        theirs = _random_block(statistics=("max", "mean"), **options)
+        ours = _random_block(**options)
+        state = theirs.state_dict()
+        before = deepcopy(state)
+        about = f"a state dict with the keys {', '.join(state)}"
+        made = call(answer, state, about=about)
+        expect(
+            list(state) == list(before) and all(torch.equal(state[key], before[key]) for key in before),
+            "Your function changed the state dict that it was given.",
+            "Make a new one: dict(state) copies the keys, not the tensors; put a new tensor in the place of the old.",
+        )
+        expect(isinstance(made, dict), f"Expected a state dict, received {describe(made)}.")
+        expect(
+            set(made) == set(before),
+            f"Expected the keys {', '.join(before)}, received {', '.join(map(str, made)) or 'none'}.",
+            "Every key stays; only one tensor changes.",
+        )
+        for key, value in before.items():
+            expect_shape(made[key], tuple(value.shape), f"the entry {key!r}")
+            expect(
+                key == "conv.weight" or torch.equal(made[key], value),
+                f"The entry {key!r} was changed.",
+                "Which layer receives the two statistics side by side? The others treat both alike.",
+            )
+        ours.load_state_dict(made)
+        x = torch.randn(2, 6, 8, 9, dtype=torch.float64)
+        hint = ""
+        kernel, old = made["conv.weight"], before["conv.weight"]
+        if torch.equal(kernel, old):
+            hint = "The kernel is as it was, and now reads means where it has learned to read maxima."
+        elif torch.equal(kernel, old.flip(2, 3)) or torch.equal(kernel, old.flip(1, 2, 3)):
+            hint = "The picture is not turned: only the two input channels of the convolution change places."
+        gap = float((ours(x) - theirs(x)).detach().abs().max())
+        expect(gap < 1e-9, f"With your state dict the two blocks differ by up to {gap:.3g} in their outputs.", hint)
+
+
+def _folds(answer: Any) -> None:
+    expect_function(answer)
+    for kernel_size in (3, 7):
+        block = _random_block(norm=True, kernel_size=kernel_size)
+        before = deepcopy(block.state_dict())
+        about = f"a block with norm=True and kernel_size={kernel_size}"
+        made = call(answer, block, about=about)
+        expect(
+            all(torch.equal(value, before[name]) for name, value in block.state_dict().items()),
+            f"Called with {about}, your function changed the block.",
+            "Compute new tensors; *= and methods that end in an underscore work in place.",
+        )
+        pair = isinstance(made, tuple | list) and len(made) == 2 and all(isinstance(t, Tensor) for t in made)
+        expect(bool(pair), f"Expected a pair of tensors, kernel and bias, received {describe(made)}.")
+        kernel, bias = made
+        expect_shape(kernel, (1, 2, kernel_size, kernel_size), "the kernel")
+        expect_shape(bias, (1,), "the bias")
+        s, norm = torch.randn(4, 2, 8, 9, dtype=torch.float64), block.norm
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        old = functional.conv2d(s, block.conv.weight, padding=kernel_size // 2)
+        right = norm(old).detach()
+        received = functional.conv2d(s, kernel.detach(), bias.detach(), padding=kernel_size // 2)
+        bare = norm.weight / norm.running_var
+        mistakes = [
+            (scale * old, "The kernel is right. What does the normalisation add, and what does it take away?"),
+            (scale * old + norm.bias, "The running mean is subtracted too, and scaled with the rest."),
+            (scale * old + norm.bias - norm.running_mean, "The running mean is subtracted before the scaling."),
+            (old + (norm.bias - scale * norm.running_mean), "The bias is right. The kernel is scaled as well."),
+            (bare * (old - norm.running_mean) + norm.bias, "The variance is not the standard deviation."),
+            (
+                norm.weight / norm.running_var.sqrt() * (old - norm.running_mean) + norm.bias,
+                "Nearly. The normalisation adds eps to the variance.",
+            ),
+        ]
+        mistakes = [(values.detach(), hint) for values, hint in mistakes]
+        expect_close(received, right, f"what your kernel makes of random maps, for {about}", mistakes=mistakes)
+
+
+def _splits(answer: Any) -> None:
+    expect_function(answer)
+    for channels, height, width in ((3, 4, 5), (1, 2, 2), (6, 1, 3)):
+        channel = torch.rand(channels, dtype=torch.float64) * 0.9 + 0.05
+        space = torch.rand(height, width, dtype=torch.float64) * 0.9 + 0.05
+        gates = channel[:, None, None] * space
+        about = f"gates of shape {tuple(gates.shape)} that are such a product"
+        made = call(answer, gates, about=about)
+        pair = isinstance(made, tuple | list) and len(made) == 2 and all(isinstance(t, Tensor) for t in made)
+        expect(bool(pair), f"Called with {about}: expected a pair of tensors, received {describe(made)}.")
+        expect_shape(made[0], (channels,), "the gates of the channels")
+        expect_shape(made[1], (height, width), "the gates of the positions")
+        for what, values in (("channels", made[0]), ("positions", made[1])):
+            low, high = float(values.min()), float(values.max())
+            expect(
+                low >= 0 and high <= 1 + 1e-9,
+                f"The gates of the {what} reach from {low:.3g} to {high:.3g}; gates lie between 0 and 1.",
+                "A factor can be moved from one to the other. When are both at most 1? Think of the largest gate.",
+            )
+        product = made[0][:, None, None] * made[1]
+        expect_close(product.detach(), gates, f"the product, for {about}", tolerance=1e-6)
+    mixed = torch.rand(3, 4, 5, dtype=torch.float64)
+    nearly = gates.clone()
+    nearly[0, 0, 0] *= 0.5
+    for gates, about in ((mixed, "random gates"), (nearly, "a product in which one gate was halved")):
+        try:
+            made = answer(gates.clone())
+        except ValueError:
+            continue
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            raise Wrong(f"For {about}, expected a ValueError, received {type(error).__name__}: {error}") from error
+        raise Wrong(
+            f"For {about}, expected a ValueError, but your function returned.",
+            "Multiply what you found and compare it with what was asked for.",
+        )
+
+
+_CHANNEL = "equation (2) of the paper, M_c = σ(W₁ δ(W₀ z¹) + W₁ δ(W₀ z²))"
+_SPACE = "equation (3) of the paper, M_s = σ(f(t¹ ∥ t²))"
+
+EXERCISES = (
+    Exercise(
+        "cbam.1",
+        "Both gates by hand",
+        f"{_CHANNEL}, and {_SPACE}",
+        (_gates_by_hand,),
+        "Two means, two maxima; two hidden numbers; two gates. Then F', and on it the same for positions.",
+        "two gates of channels and two of positions, to 0.005.",
+    ),
+    Exercise(
+        "cbam.2",
+        "The statistics of a position",
+        _SPACE,
+        (_pools_over_channels,),
+        "Which axis disappears, and which one takes its place?",
+        "mean and maximum over channels, in this order, for several shapes; the dtype is kept, the input left alone.",
+    ),
+    Exercise(
+        "cbam.3",
+        "Weights that were trained with the other order",
+        _SPACE,
+        (_restacks,),
+        "The kernel has shape (1, 2, k, k). Which of its axes runs over the two statistics?",
+        "a block of the other order gives the same outputs with your state dict; all other entries are untouched.",
+    ),
+    Exercise(
+        "cbam.4",
+        "Fold the normalisation into the kernel",
+        "the normalised gate, m = σ(γ (a − μ) / √(v + ε) + β)",
+        (_folds,),
+        "Write γ (a − μ) / √(v + ε) + β as a number times a, plus a number.",
+        "one convolution with a bias does what convolution and normalisation did, for two kernel sizes.",
+    ),
+    Exercise(
+        "cbam.5",
+        "Which gates can CBAM make?",
+        "the output of all three orders, F''_c(p) = g_c m(p) F_c(p)",
+        (_splits,),
+        "Divide the gates of one channel by those of another. What must be true of the quotient?",
+        "gates of three shapes were split into two factors between 0 and 1, and gates that are no product refused.",
+    ),
+)

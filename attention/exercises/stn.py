@@ -1,0 +1,262 @@
+"""The exercises of the chapter on the spatial transformer.
+
+Their statements and solutions stand in the chapter; here is what ``check`` asks of an answer.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+from torch.nn import functional
+
+from attention.lab.checks import (
+    Exercise,
+    Wrong,
+    call,
+    describe,
+    expect_close,
+    expect_function,
+    expect_numbers,
+    expect_tensor,
+)
+
+__all__ = ["EXERCISES"]
+
+
+def _one_place(answer: Any) -> None:
+    numbers = expect_numbers(answer, (5,), "the five numbers x, y, m, n, V")
+    right = _five(1 / 8, 0.0)
+    mistakes = [
+        (_five(0.0, 1 / 8), "x comes first, and y second: the first row of the matrix makes x."),
+        (_five(-1 / 4, -1 / 2), "That is the target's own place. The matrix leads from there to the source."),
+        (_five(1 / 8, 1 / 2), "The first row of two pixels lies at y = −½, not at 0."),
+        (_five(-1 / 4, 0.0), "The shift ¼ belongs to x as well: the third column is added."),
+        (
+            torch.tensor([1 / 8, 0, 27 / 16, 1 / 2, _value(27 / 16, 1 / 2)]),
+            "You took −1 and 1 for the centres of the outer pixels; here they are the edges.",
+        ),
+        (
+            torch.tensor([1 / 8, 0, 9 / 4, 1, _value(9 / 4, 1)]),
+            "The centre of the first pixel is pixel 0: half a pixel has to be subtracted.",
+        ),
+        (torch.tensor([1 / 8, 0, 7 / 4, 1 / 2, 4.5]), "The nearer column weighs more: at 7/4, column 2 weighs ¾."),
+        (torch.tensor([1 / 8, 0, 7 / 4, 1 / 2, 11.0]), "The weights of the four pixels sum to 1, not to 2."),
+    ]
+    expect_close(numbers, right, "the five numbers", tolerance=1e-3, reveal=False, mistakes=mistakes)
+
+
+_U = ((0.0, 8.0, 4.0, 2.0), (4.0, 0.0, 8.0, 6.0))
+
+
+def _value(m: float, n: float) -> float:
+    return sum(
+        value * max(0.0, 1 - abs(m - column)) * max(0.0, 1 - abs(n - row))
+        for row, values in enumerate(_U)
+        for column, value in enumerate(values)
+    )
+
+
+def _five(x: float, y: float) -> Tensor:
+    m, n = ((x + 1) * 4 - 1) / 2, ((y + 1) * 2 - 1) / 2
+    return torch.tensor([x, y, m, n, _value(m, n)])
+
+
+def _matrices(n: int) -> Tensor:
+    """Draw affine matrices that are far from each other's order."""
+    return torch.eye(2, 3) + 0.5 * torch.randn(n, 2, 3)
+
+
+def _product(outer: Tensor, inner: Tensor) -> Tensor:
+    row = inner.new_tensor([0, 0, 1]).expand(len(inner), 1, 3)
+    return outer @ torch.cat([inner, row], dim=1)
+
+
+def _composes(answer: Any) -> None:
+    expect_function(answer)
+    for dtype, n in ((torch.float32, 4), (torch.float64, 1)):
+        first, second = _matrices(n).to(dtype), _matrices(n).to(dtype)
+        about = f"two batches of {n} matrices"
+        right = _product(first, second)
+        shapes = {
+            (n, 3, 3): "Leave the row (0, 0, 1) out of the result: shape (batch, 2, 3).",
+            (2, 3): "Each image of the batch has a matrix of its own.",
+        }
+        shapes.pop(tuple(right.shape), None)
+        what = f"the matrices for {about}"
+        received = expect_tensor(call(answer, first, second, about=about), right, what, shapes=shapes)
+        linear = first[:, :, :2] @ second[:, :, :2]
+        mistakes = [
+            (_product(second, first), "Follow a pixel backwards: the last transformer is the first that it meets."),
+            (torch.cat([linear, first[:, :, 2:] + second[:, :, 2:]], 2), "The second shift goes through the first A."),
+            (torch.cat([linear, second[:, :, 2:]], 2), "The first matrix has a shift too."),
+            (first * second, "That is a product number by number; a matrix product is asked for."),
+            (first + second, "Maps follow each other by a matrix product."),
+        ]
+        expect_close(received, right, what, mistakes=mistakes)
+
+
+def _read(u: Tensor, m: Tensor, n: Tensor, mode: str = "bilinear", padding: str = "zeros") -> Tensor:
+    height, width = u.shape[1:]
+    grid = torch.stack([(2 * m + 1) / width - 1, (2 * n + 1) / height - 1], dim=1)
+    read = functional.grid_sample(u[None], grid[None, None], mode, padding, align_corners=False)
+    return rearrange(read, "1 c 1 p -> c p")
+
+
+def _reads_four(answer: Any) -> None:
+    expect_function(answer)
+    for channels, height, width in ((1, 4, 4), (3, 4, 6), (2, 1, 5)):
+        u = torch.randn(channels, height, width, dtype=torch.float64)
+        inside = torch.rand(2, 40, dtype=torch.float64)
+        far = 3 * torch.randn(2, 40, dtype=torch.float64)
+        for where, (m, n) in (
+            ("inside", (inside[0] * (width - 1), inside[1] * (height - 1))),
+            ("at the centres of pixels", _centres(height, width)),
+            ("inside and outside", (width / 2 + far[0], height / 2 + far[1])),
+        ):
+            about = f"maps of shape {tuple(u.shape)} and places {where}"
+            right = _read(u, m, n)
+            what = f"the values for {about}"
+            shapes = {
+                tuple(right.T.shape): "Channels come first: (channels, places).",
+                (*right.shape, right.shape[1]): "Give m and n together as indices, not one after the other.",
+            }
+            shapes.pop(tuple(right.shape), None)
+            received = expect_tensor(call(answer, u, m, n, about=about), right, what, shapes=shapes)
+            mistakes = [
+                (_read(u, m, n, padding="border"), "Outside the map the sum is over nothing: those reads weigh 0."),
+                (_read(u, m, n, "nearest"), "That is the nearest pixel. Four pixels share the weight."),
+                (_swapped(u, m, n), "m counts columns and n rows: u[:, n, m]."),
+            ]
+            expect_close(received, right, what, tolerance=1e-6, mistakes=mistakes)
+
+
+def _swapped(u: Tensor, m: Tensor, n: Tensor) -> Tensor:
+    """Read with the roles of rows and columns confused."""
+    return _read(u, n, m)
+
+
+def _centres(height: int, width: int) -> tuple[Tensor, Tensor]:
+    rows, columns = torch.arange(height).double(), torch.arange(width).double()
+    n, m = torch.meshgrid(rows, columns, indexing="ij")
+    return m.flatten(), n.flatten()
+
+
+def _turn(degrees: Tensor, height: float, width: float, sign: int = 1) -> Tensor:
+    angle = sign * torch.deg2rad(degrees)
+    c, s, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    rows = torch.stack([c, -s * height / width, zero, s * width / height, c, zero])
+    return rearrange(rows, "(i j) b -> b i j", i=2)
+
+
+def _rotates(answer: Any) -> None:
+    expect_function(answer)
+    for height, width in ((8, 8), (6, 12), (10, 4)):
+        degrees = torch.tensor([0.0, 30.0, -75.0, 160.0])
+        about = f"degrees of shape (4,), height={height} and width={width}"
+        right = _turn(degrees, height, width)
+        shapes = {(2, 3, 4): "The batch comes first: (batch, 2, 3).", (4, 2, 2): "The third column, the shift, is 0."}
+        shapes |= {(4, 6): "Make matrices of the six numbers: (batch, 2, 3)."}
+        received = expect_tensor(
+            call(answer, degrees, height, width, about=about), right, f"the matrices for {about}", shapes=shapes
+        )
+        radians = torch.rad2deg(degrees)  # degrees taken for radians
+        mistakes = [
+            (_turn(degrees, height, width, -1), "That turns counter-clockwise: y points down."),
+            (_turn(degrees, 1, 1), "Right for square maps. On others this shears: turn in pixels, not in coordinates."),
+            (_turn(degrees, width, height), "Height and width are the wrong way round."),
+            (_turn(radians, height, width), "The angles are in degrees; cos and sin of torch take radians."),
+        ]
+        expect_close(received, right, f"the matrices for {about}", mistakes=mistakes)
+
+
+#: Windows, the bright pixel, the size of the map, and why the answer is what it is.
+_TOLD = (
+    ([[1.0, 0, 0], [0, 1, 0]], (3, 4), (6, 8), "The identity reads every pixel."),
+    ([[1.0, 0, 3], [0, 1, 0]], (3, 4), (6, 8), "The window lies beyond the right edge."),
+    ([[0.3, 0, 0], [0, 0.3, 0]], (0, 0), (8, 8), "The window shows the middle only, and the bright pixel is a corner."),
+    ([[0.3, 0, 0], [0, 0.3, 0]], (3, 4), (8, 8), "The bright pixel is in the middle of the window."),
+    ([[2.5, 0, 0], [0, 2.5, 0]], (4, 4), (9, 9), "The middle pixel of an odd map stays in the middle."),
+    ([[4.0, 0, 0], [0, 4, 0]], (2, 2), (9, 9), "A scale of 4 steps over pixels: 4 to the next place."),
+    ([[0.5, 0, 0], [0, 0.5, 0.5]], (0, 4), (6, 8), "A positive shift in y moves the window down."),
+    ([[0.5, 0, 0.5], [0, 0.5, 0]], (3, 6), (6, 10), "A positive shift in x moves the window to the right."),
+    ([[0.25, 0, 0.02], [0, 0.25, 0]], (4, 2), (8, 8), "Less than one pixel away is near enough."),
+    (
+        [[0.9, 0, 0], [0.9, 0, 0]],
+        (0, 7),
+        (8, 8),
+        "One place has to be near in both directions: these lie on a line.",
+    ),
+)
+
+
+def _told(theta: Tensor, bright: tuple[int, int], height: int, width: int) -> bool:
+    grid = functional.affine_grid(theta[None], [1, 1, height, width], align_corners=False)
+    m, n = ((grid[..., 0] + 1) * width - 1) / 2, ((grid[..., 1] + 1) * height - 1) / 2
+    return bool((((m - bright[1]).abs() < 1) & ((n - bright[0]).abs() < 1)).any())
+
+
+def _sees_reach(answer: Any) -> None:
+    expect_function(answer)
+    for rows, bright, (height, width), why in _TOLD:
+        theta = torch.tensor(rows)
+        about = f"theta={rows}, bright={bright}, height={height} and width={width}"
+        right = _told(theta, bright, height, width)
+        received = call(answer, theta, bright, height, width, about=about)
+        if isinstance(received, Tensor | np.ndarray | np.generic) and np.prod(np.shape(received)) == 1:
+            received = received.item()
+        if not isinstance(received, bool):
+            raise Wrong(
+                f"For {about}: expected True or False, received {describe(received)}.",
+                "One answer for the whole window: does any output pixel come near?",
+            )
+        if received != right:
+            raise Wrong(f"For {about}: expected {right}, received {received}.", why)
+
+
+_GRID = "equation (1) of the paper, source = A_θ (x, y, 1) of the target"
+_SAMPLE = "equation (5) of the paper, V = Σ_n Σ_m U_nm max(0, 1 − |x − m|) max(0, 1 − |y − n|)"
+
+EXERCISES = (
+    Exercise(
+        "stn.1",
+        "One place by hand",
+        f"{_GRID}, and {_SAMPLE}",
+        (_one_place,),
+        "Write down the target first: column 1 of four lies at −¼, row 0 of two at −½.",
+        "place, pixel and value, to 0.001.",
+    ),
+    Exercise(
+        "stn.2",
+        "Two windows in a row",
+        _GRID,
+        (_composes,),
+        "Write the shift as a third column, and give one of the matrices a third row.",
+        "the matrices of the one transformer, for a batch and for a single image, in the dtype that came in.",
+    ),
+    Exercise(
+        "stn.3",
+        "Four reads are enough",
+        _SAMPLE,
+        (_reads_four,),
+        "Round down, take the next column and the next row as well, and give each of the four its weight.",
+        "the values inside, at the centres of pixels and outside, for one channel and several, for a map of one row.",
+    ),
+    Exercise(
+        "stn.4",
+        "A turn on a map that is not square",
+        _GRID,
+        (_rotates,),
+        "Go from coordinates to pixels, turn there, and come back.",
+        "turns by four angles on a square, a wide and a high map; no distance in pixels changes.",
+    ),
+    Exercise(
+        "stn.5",
+        "How far may the window be off?",
+        "equation (7) of the paper, the derivative of V by the place",
+        (_sees_reach,),
+        "Compute the places of all output pixels, in pixels, and compare them with the bright one.",
+        "ten windows: inside, outside, shifted, and with places that lie more than a pixel apart.",
+    ),
+)

@@ -1,0 +1,121 @@
+r"""CBAM: weigh the channels, then the positions, each time from both the mean and the maximum."""
+
+import torch
+from einops import rearrange, reduce
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from attention.contract import Attention, Map, check_divides, check_input, check_positive
+
+__all__ = ["ORDERS", "ConvolutionalBlockAttention"]
+
+#: In which order the two gates act.
+ORDERS = ("channel-space", "space-channel", "parallel")
+_STATISTICS = ("mean", "max")
+
+
+class ConvolutionalBlockAttention(Attention):
+    r"""Convolutional Block Attention Module (CBAM): a gate for each channel, then a gate for each position.
+
+    With $z^1, z^2 \in \mathbb{R}^C$ the mean and the maximum of $F$ over height and width, $t^1, t^2 \in
+    \mathbb{R}^{H \times W}$ the mean and the maximum of $F'$ over channels, $\delta$ the ReLU and $f^{k \times k}$ a
+    convolution with padding,
+
+    $$
+    M_c = \sigma\big(W_1\, \delta(W_0 z^1) + W_1\, \delta(W_0 z^2)\big), \quad F' = M_c \odot F, \quad
+    M_s = \sigma\big(f^{k \times k}(t^1 \,\Vert\, t^2)\big), \quad F'' = M_s \odot F'
+    $$
+
+    with $W_0 \in \mathbb{R}^{C/r \times C}$ and $W_1 \in \mathbb{R}^{C \times C/r}$: the paper's equations (2), (1) and
+    (3). The same two layers serve both statistics, and one map of positions serves all channels.
+
+    :param channels: number of channels $C$ of the input and the output.
+    :param reduction: the ratio $r$ by which the bottleneck is narrower than the input; it divides ``channels``.
+    :param kernel_size: the side $k$ of the convolution in pixels, odd. The paper uses 7.
+    :param bias: whether the two linear layers add a bias. ``False``, the default, is the paper's equation;
+        ``True`` is the authors' code and the network whose size the paper prints. The convolution has none either way.
+    :param norm: whether a batch normalisation of one channel follows the convolution, as in the authors' code.
+    :param zero_init: whether that normalisation starts with weight 0, as in the network that the authors train:
+        every position's gate is then 1/2 at the start, whatever the image.
+    :param order: ``"channel-space"`` as above; ``"space-channel"``, where the positions' gate is computed from $F$ and
+        the channels' from what it lets through; ``"parallel"``, where both are computed from $F$. The output is $F$
+        times both gates every time.
+    :param statistics: the two statistics of both gates, in this order, each ``"mean"`` or ``"max"``. ``("max",
+        "mean")`` is the order in which the authors' code stacks them for the convolution; a statistic named twice is
+        the block that knows this one alone, with as many parameters.
+    :raises TypeError: for a ``channels``, ``reduction`` or ``kernel_size`` that is not an ``int``; for an input that is
+        not a floating-point tensor.
+    :raises ValueError: for arguments below 1, a ``reduction`` that does not divide ``channels``, an even
+        ``kernel_size``, ``zero_init`` without ``norm``, an unknown ``order`` or ``statistics``; for an input that is
+        not of shape (batch, channels, height, width).
+
+    Source: Sanghyun Woo, Jongchan Park, Joon-Young Lee, In So Kweon, *CBAM: Convolutional Block Attention Module*,
+    ECCV 2018, arXiv 1807.06521, equations (1) to (3).
+
+    Differs from the official code: that is ``bias=True, norm=True, zero_init=True, statistics=("max", "mean")``, with
+    a momentum of 0.01 in the normalisation where ours has PyTorch's 0.1.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        reduction: int = 16,
+        kernel_size: int = 7,
+        bias: bool = False,
+        norm: bool = False,
+        zero_init: bool = False,
+        order: str = "channel-space",
+        statistics: tuple[str, str] = _STATISTICS,
+    ) -> None:
+        super().__init__()
+        check_positive(channels=channels, reduction=reduction, kernel_size=kernel_size)
+        check_divides(channels=channels, reduction=reduction)
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size={kernel_size} is even: no pixel is in its middle; allowed: 1, 3, 5, …")
+        if zero_init and not norm:
+            raise ValueError("zero_init=True starts the normalisation's weight at 0; it needs norm=True")
+        if order not in ORDERS:
+            raise ValueError(f"order={order!r} is not one of {', '.join(ORDERS)}")
+        if len(statistics) != 2 or not set(statistics) <= set(_STATISTICS):
+            raise ValueError(f"statistics={statistics!r} must be two, each one of {', '.join(_STATISTICS)}")
+        self.channels, self.order, self.statistics = channels, order, tuple(statistics)
+        self.maps = {
+            "channel": Map("b c 1 1", "sigmoid", about="how much of this channel passes"),
+            "space": Map("b 1 h w", "sigmoid", about="how much of this position passes, in all channels"),
+        }
+        self.reduce = nn.Linear(channels, channels // reduction, bias=bias)
+        self.expand = nn.Linear(channels // reduction, channels, bias=bias)
+        self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
+        self.norm = nn.BatchNorm2d(1) if norm else nn.Identity()
+        if zero_init:
+            nn.init.zeros_(self.norm.weight)
+
+    def channel_gate(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels 1 1"]:
+        """Compute the channels' gate $M_c$ from the statistics over positions, equation (2)."""
+        z = torch.stack([reduce(x, "b c h w -> b c", each) for each in self.statistics])
+        a = self.expand(self.reduce(z).relu())  # the same layers for both
+        return rearrange(reduce(a, "two b c -> b c", "sum").sigmoid(), "b c -> b c 1 1")
+
+    def space_gate(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch 1 height width"]:
+        """Compute the positions' gate $M_s$ from the statistics over channels, equation (3)."""
+        s = torch.cat([reduce(x, "b c h w -> b 1 h w", each) for each in self.statistics], dim=1)
+        return self.norm(self.conv(s)).sigmoid()
+
+    def attend(
+        self, x: Float[Tensor, "batch channels height width"]
+    ) -> tuple[Float[Tensor, "batch channels height width"], dict[str, Tensor]]:
+        """Compute the output, equation (1) in the order that was chosen, and both gates.
+
+        :param x: the feature maps $F$, (batch, channels, height, width).
+        :returns: the output of the same shape, and the maps ``channel`` and ``space``.
+        """
+        check_input(x, "b c h w", c=self.channels)
+        if self.order == "space-channel":
+            space = self.space_gate(x)
+            seen = x * space
+            channel = self.channel_gate(seen)
+            return seen * channel, {"channel": channel, "space": space}
+        channel = self.channel_gate(x)
+        seen = x * channel
+        space = self.space_gate(x if self.order == "parallel" else seen)
+        return seen * space, {"channel": channel, "space": space}

@@ -1,0 +1,188 @@
+"""The tasks of the chapter on the non-local block: each tests one claim, and can be failed.
+
+Each comes with a limit: what the arm that should fail can reach at best, by an argument or by a computation, so that a
+low score is a property of the mechanism and not of the training.
+"""
+
+from math import comb
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from attention.contract import check_positive
+from attention.lab.tasks.task import Task
+
+__all__ = ["Copier", "Judge", "counting_limit", "distant_copy", "which_is_left"]
+
+_SIDE = 8  # rows and columns of the square of holders, and of that of askers
+_GAP = 4  # empty columns between the squares
+_BITS = 6  # of a key: 2 ** 6 = 64 cells in a square
+
+
+def distant_copy(seed: int = 0, *, keys: int = 64, train: int = 2000, test: int = 500) -> Task:
+    """Each position on the right shows a key, and asks for the bit that stands with this key on the left.
+
+    The left 8 × 8 cells are *holders*: each has a key, a word of six bits, and a bit of its own. The right 8 × 8 cells
+    are *askers*: each has a key and must answer with the bit of the holders that have the same key. Keys are scattered
+    anew in each image, on either side, and the bit of each key is drawn anew. With 64 keys each occurs once on each
+    side; with fewer, each occurs ``64 / keys`` times on each side, always with the same bit.
+
+    *What must fail, and why.* Between the squares lie four empty columns. An output whose receptive field ends before
+    the holders is independent of what it is asked for: 50%, for convolutions that reach less than five cells. Where all
+    that an asker learns of the holders are ``width`` numbers, the same for all askers, or the product of its query with
+    such a vector, :func:`counting_limit` bounds what it can get right.
+
+    :param seed: the same seed gives the same data.
+    :param keys: number of different keys; a power of two, at most 64.
+    :param train: number of training samples.
+    :param test: number of test samples.
+    :returns: the task; inputs are (samples, 8, 8, 20): six channels with the bits of the key (−1 or 1), one with the
+        holder's bit (−1 or 1, and 0 at askers), one with the role (1 holder, −1 asker, 0 in between). Targets are the
+        64 answers, row by row.
+    :raises ValueError: for a number of keys that is no power of two between 2 and 64.
+    """
+    check_positive(keys=keys, train=train, test=test)
+    if keys not in (2, 4, 8, 16, 32, 64):
+        raise ValueError(f"keys={keys} is not one of 2, 4, 8, 16, 32, 64")
+    generator = torch.Generator().manual_seed(seed)
+    splits = [_copies(n, keys, generator) for n in (train, test)]
+    return Task(
+        name=f"distant copy, {keys} keys",
+        train=splits[0],
+        test=splits[1],
+        classes=_SIDE**2,
+        chance=0.5,
+        about=f"On the left 64 cells with a key and a bit each, on the right 64 cells with a key: {keys} keys in all, "
+        "scattered anew in each image. Each cell on the right must answer with the bit of its key.",
+        loss="multi-label",
+        channels=(*(f"key {i}" for i in range(_BITS)), "bit", "role"),
+    )
+
+
+def _copies(n: int, keys: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    codes = torch.arange(_SIDE**2) % keys
+    holders, askers = (codes[torch.rand(n, _SIDE**2, generator=generator).argsort(1)] for _ in range(2))
+    bits = torch.randint(0, 2, (n, keys), generator=generator)
+    x = torch.zeros(n, _BITS + 2, _SIDE, 2 * _SIDE + _GAP)
+    for side, shown, role in ((slice(_SIDE), holders, 1), (slice(-_SIDE, None), askers, -1)):
+        words = (rearrange(shown, "n p -> n 1 p") >> rearrange(torch.arange(_BITS), "c -> c 1")) & 1
+        x[:, :_BITS, :, side] = rearrange(2.0 * words - 1, "n c (h w) -> n c h w", h=_SIDE)
+        x[:, -1, :, side] = role
+    x[:, _BITS, :, :_SIDE] = rearrange(2.0 * bits.gather(1, holders) - 1, "n (h w) -> n h w", h=_SIDE)
+    return x, bits.gather(1, askers).float()
+
+
+class Copier(nn.Module):
+    """The network that answers :func:`distant_copy`: position by position, except for what is put into it.
+
+    A 1 × 1 convolution with ReLU, the blocks, and a linear decision at each position on the right.
+
+    :param blocks: what stands between the two: modules from (batch, channels, height, width) to the same.
+    :param channels: number of channels between the two.
+    """
+
+    def __init__(self, *blocks: nn.Module, channels: int = 16) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(_BITS + 2, channels, 1), nn.ReLU())
+        self.blocks = nn.Sequential(*blocks)
+        self.decide = nn.Conv2d(channels, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the probability that the answer is 1, (batch, 64), row by row."""
+        answers = self.decide(self.blocks(self.features(x)))
+        return answers[..., -_SIDE:].flatten(1).sigmoid()
+
+
+def counting_limit(keys: int, width: int) -> float:
+    r"""The best accuracy on :func:`distant_copy` where ``width`` numbers tell all askers of the bits, computed.
+
+    Let the answer at an asker with key :math:`k` be the sign of :math:`c_k + q_k^\top m`. The offset :math:`c_k` and
+    the vector :math:`q_k \in \mathbb{R}^d` depend on the key alone, and :math:`m \in \mathbb{R}^d`, the same for all
+    askers, depends on the holders in any way. Each key is then a hyperplane in the space of the :math:`m`, and the
+    answers of all :math:`K` keys say on which side of each plane :math:`m` lies. So there are as many different sets of
+    answers as cells, at most :math:`A = \sum_{i \le d} \binom{K}{i}`, and :math:`2^K` equally likely sets of bits. At
+    best each answer serves the :math:`2^K / A` sets of bits nearest to it: none wrong, then one, then two, …
+
+    :param keys: :math:`K`.
+    :param width: :math:`d`.
+    :returns: the limit, between 0.5 and 1.
+    """
+    check_positive(keys=keys, width=width)
+    cells = sum(comb(keys, i) for i in range(min(keys, width) + 1))
+    left = whole = 2**keys / cells
+    wrong = 0.0
+    for errors in range(keys + 1):
+        served = min(left, comb(keys, errors))
+        wrong += errors * served
+        left -= served
+    return 1 - wrong / (whole * keys)
+
+
+def which_is_left(seed: int = 0, *, size: int = 10, train: int = 2000, test: int = 1000, noise: float = 0.1) -> Task:
+    """Say whether the dot of channel A is to the left of the dot of channel B, or to the right.
+
+    Each test image comes with its mirror image, of the other class.
+
+    *What must fail, and why.* Mirroring moves positions and changes nothing else. A network that treats all positions
+    alike and ends in a mean over them answers both images alike, and is right in exactly one of the two.
+
+    :param seed: the same seed gives the same data.
+    :param size: height and width.
+    :param train: number of training samples.
+    :param test: number of test samples; an even number.
+    :param noise: standard deviation of the noise; a dot is 1.
+    :returns: the task; inputs are (samples, 2, size, size), the channels A and B; class 1 is "A is left".
+    """
+    check_positive(size=size, train=train, test=test)
+    generator = torch.Generator().manual_seed(seed)
+    x, y = _two_dots(train, size, noise, generator)
+    half, classes = _two_dots(test // 2, size, noise, generator)
+    mirrored = torch.stack([half, half.flip(3)], dim=1).flatten(0, 1)
+    return Task(
+        name="which is left",
+        train=(x, y),
+        test=(mirrored, torch.stack([classes, 1 - classes], dim=1).flatten()),
+        classes=2,
+        chance=0.5,
+        about="Channel A has a dot, and channel B has one in another column. Is A's dot left of B's?",
+        labels=("A is right", "A is left"),
+        channels=("A", "B"),
+    )
+
+
+def _two_dots(n: int, size: int, noise: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    columns = torch.rand(n, size, generator=generator).argsort(1)[:, :2]
+    rows = torch.randint(0, size, (n, 2), generator=generator)
+    x = noise * torch.randn(n, 2, size, size, generator=generator)
+    for dot in range(2):
+        x[torch.arange(n), dot, rows[:, dot], columns[:, dot]] += 1
+    return x, (columns[:, 0] < columns[:, 1]).long()
+
+
+class Judge(nn.Module):
+    """The network that answers :func:`which_is_left`: position by position but for its block, and a mean at the end.
+
+    A 1 × 1 convolution with ReLU, the block, a mean over all positions, a linear decision. Shuffle the positions of
+    the input, and without coordinates the answer is the same.
+
+    :param block: a block on ``channels`` channels.
+    :param coordinates: whether each position is told where it is: two more input channels, row and column from −1
+        to 1.
+    :param channels: number of channels of the convolution.
+    """
+
+    def __init__(self, block: nn.Module, *, coordinates: bool = False, channels: int = 16) -> None:
+        super().__init__()
+        self.coordinates = coordinates
+        self.features = nn.Sequential(nn.Conv2d(4 if coordinates else 2, channels, 1), nn.ReLU())
+        self.block = block
+        self.decide = nn.Linear(channels, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the scores of both classes, (batch, 2)."""
+        if self.coordinates:
+            rows, columns = (torch.linspace(-1, 1, n, device=x.device, dtype=x.dtype) for n in x.shape[2:])
+            grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
+            x = torch.cat([x, grid.expand(len(x), -1, -1, -1)], dim=1)
+        return self.decide(self.block(self.features(x)).mean(dim=(2, 3)))

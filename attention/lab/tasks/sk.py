@@ -1,0 +1,184 @@
+"""The task of the chapter on Selective Kernel networks: which of two window sizes counts depends on the picture.
+
+It comes with two limits, both exact on its test set: what a network can reach whose windows all have one size, and what
+a network can reach that sees both sizes and does not choose between them.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from attention.branch.sk import SelectiveKernel
+from attention.contract import check_positive
+from attention.lab.tasks.task import Task
+
+__all__ = [
+    "FixedChoice",
+    "NoChoice",
+    "near_or_far",
+    "one_window_limit",
+    "reader",
+    "sum_limit",
+    "twins",
+    "with_dilations",
+]
+
+_HEIGHT, _WIDTH = 20, 26
+_MARK = 22  # where the mark begins; no window of 5 × 5 sees a dot and the mark
+_CELL = 9  # from pair to pair: no window of 5 × 5 sees dots of two pairs
+_MARGIN = 2  # from the dots to the border: all windows that see a dot lie inside
+_JITTER = 3  # places that the whole arrangement may take, each way
+_NEAR = (((0, 0), (0, 1)), ((0, 0), (1, 0)))  # lying, standing: side by side, seen together by 3 × 3 only
+_FAR = (((0, -2), (0, 2)), ((-2, 0), (2, 0)))  # four apart: seen together by the dilated 3 × 3 only
+
+
+def near_or_far(seed: int = 0, *, train: int = 2000, test: int = 1000) -> Task:
+    """A mark says whether the near pairs of dots tell the class or the far ones.
+
+    The picture's first channel holds four pairs of bright dots: in two of them the dots touch, in two they are four
+    pixels apart. All near pairs lie, or all stand; so do, independently, all far ones. The second channel is bright
+    or dark at its right edge. Where it is bright the class is the direction of the near pairs, where it is dark that
+    of the far ones. Places and brightnesses of the pairs are random. Each arrangement occurs in all eight cases.
+
+    *What a single size of window misses, exactly.* A 3 × 3 window sees one dot of a far pair at the most. Turn the far
+    pairs: the same windows occur as often as before, and so all means over positions are the same, and everything that
+    is computed from them. A 3 × 3 kernel of dilation 2 sees pixels that are 0, 2 or 4 apart, so it sees one dot of a
+    near pair at the most, and turning the near pairs changes nothing. :func:`one_window_limit` is what remains.
+
+    *What a sum of both misses.* Where near and far pairs disagree, the class is an exclusive-or of the arrangement and
+    the mark; no window sees both, so means of windows make a decision of the form ``f(pairs) + g(mark)``, which is
+    right in at most three of those four cases. :func:`sum_limit` is what remains.
+
+    :param seed: the same seed gives the same data.
+    :param train: number of training samples, a multiple of 8.
+    :param test: number of test samples, a multiple of 8.
+    :returns: the task; inputs are (samples, 2, 20, 26), the channels *pairs* and *mark*; two classes.
+    :raises ValueError: for numbers that 8 does not divide.
+    """
+    check_positive(train=train, test=test)
+    if train % 8 or test % 8:
+        raise ValueError(f"train={train} and test={test} must be multiples of 8: an arrangement occurs in eight cases")
+    generator = torch.Generator().manual_seed(seed)
+    return Task(
+        name="near or far",
+        train=_draw(train, generator),
+        test=_draw(test, generator),
+        classes=2,
+        chance=0.5,
+        about="Pairs of dots, two near and two far apart; each kind lies or stands. If the mark is bright, the "
+        "direction of the near pairs is the class; if it is dark, that of the far pairs.",
+        labels=("lying", "standing"),
+        channels=("pairs", "mark"),
+    )
+
+
+def _draw(n: int, generator: torch.Generator, shuffle: bool = True) -> tuple[Tensor, Tensor]:
+    """Draw arrangements, each in all eight cases: near, far and mark count up, fastest first."""
+    arrangements = n // 8
+    corner = torch.randint(_JITTER, (arrangements, 2), generator=generator) + 2 * _MARGIN
+    cells = torch.rand(arrangements, 4, generator=generator).argsort(1)  # the first two hold the near pairs
+    light = 0.75 + 0.5 * torch.rand(arrangements, 4, generator=generator)
+    case = torch.arange(8)
+    near, far, bright = case % 2, case // 2 % 2, case // 4
+    x = torch.zeros(arrangements, 8, 2, _HEIGHT, _WIDTH)
+    x[:, :, 1, :, _MARK:] = (2.0 * bright - 1)[:, None, None]
+    rows = torch.arange(arrangements)
+    for k in range(4):
+        shapes, turned = (_NEAR, near) if k < 2 else (_FAR, far)
+        row = corner[:, 0] + _CELL * (cells[:, k] // 2)
+        column = corner[:, 1] + _CELL * (cells[:, k] % 2)
+        for c in range(8):
+            for down, right in shapes[turned[c]]:
+                x[rows, c, 0, row + down, column + right] = light[:, k]
+    y = torch.where(bright == 1, near, far).expand(arrangements, 8)
+    order = torch.randperm(n, generator=generator) if shuffle else torch.arange(n)
+    return x.flatten(0, 1)[order], y.flatten()[order]
+
+
+def twins(kind: str, n: int = 40, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Draw pictures of :func:`near_or_far` twice, once with a kind of pair lying and once with it standing.
+
+    :param kind: ``"near"`` or ``"far"``: which pairs are turned; all else is the same.
+    :param n: number of pictures, a multiple of 4.
+    :param seed: the same seed gives the same pictures.
+    :returns: the pictures with these pairs lying, and the same with them standing, (n, 2, 20, 26) each.
+    :raises ValueError: for another kind, or a number that 4 does not divide.
+    """
+    check_positive(n=n)
+    cases = {"near": ([0, 2, 4, 6], [1, 3, 5, 7]), "far": ([0, 1, 4, 5], [2, 3, 6, 7])}
+    if kind not in cases or n % 4:
+        raise ValueError(f"kind={kind!r} and n={n}: allowed are 'near' and 'far', and multiples of 4")
+    x, _ = _draw(2 * n, torch.Generator().manual_seed(seed), shuffle=False)
+    by_case = x.unflatten(0, (n // 4, 8))
+    lying, standing = (by_case[:, chosen].flatten(0, 1) for chosen in cases[kind])
+    return lying, standing
+
+
+def one_window_limit() -> float:
+    """The best accuracy on :func:`near_or_far` with windows of one size, whatever is done with their means: 75%.
+
+    Two samples that differ only in the direction of the pairs that the windows cannot see get the same answer. Where
+    the mark asks for these pairs their classes differ, so half of those answers are right.
+    """
+    return 0.5 * 1.0 + 0.5 * 0.5
+
+
+def sum_limit() -> float:
+    """The best accuracy on :func:`near_or_far` of a decision ``f(pairs) + g(mark)``: 87.5%.
+
+    Where near and far pairs agree all can be right; where they disagree, three of four.
+    """
+    return 0.5 * 1.0 + 0.5 * 0.75
+
+
+def reader(block: nn.Module, *, channels: int = 8) -> nn.Sequential:
+    """The network that reads :func:`near_or_far`: one pixel's channels mixed, the block, means, a linear decision.
+
+    Dots are few among many pixels and their means small, so the means are normalised, each channel by itself.
+
+    :param block: a block on ``channels`` channels: it alone sees more than one pixel.
+    :param channels: number of channels.
+    :returns: the network, from (batch, 2, height, width) to (batch, 2).
+    """
+    mean = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(channels))
+    return nn.Sequential(nn.Conv2d(2, channels, 1, bias=False), block, *mean, nn.Linear(channels, 2))
+
+
+def with_dilations(block: SelectiveKernel, dilations: Sequence[int]) -> SelectiveKernel:
+    """Give the branches of a block other dilations, and with them other windows; the parameters stay.
+
+    :param block: changed in place.
+    :param dilations: one for each branch.
+    :returns: the block.
+    :raises ValueError: for a number of dilations that is not that of the branches.
+    """
+    check_positive(**{f"dilations[{i}]": each for i, each in enumerate(dilations)})
+    if len(dilations) != len(block.kernels):
+        raise ValueError(f"dilations={tuple(dilations)} does not give one for each of {len(block.kernels)} branches")
+    for kernel, dilation in zip(block.kernels, dilations, strict=True):
+        kernel[0].dilation = kernel[0].padding = (dilation, dilation)
+    return block
+
+
+class FixedChoice(SelectiveKernel):
+    """The control that chooses once: the same layers and parameters, but the weights do not depend on the picture.
+
+    What is fused is a vector of ones in place of the means.
+    """
+
+    def weights(self, u: Tensor) -> Tensor:
+        """Compute the weights of the branches, the same for all samples, (batch, branches, channels, 1, 1)."""
+        return super().weights(torch.ones_like(u[..., :1, :1]))
+
+
+class NoChoice(SelectiveKernel):
+    """The control that weighs channels: the same layers make one gate a channel for the sum of two branches.
+
+    Where the block has weights ``a`` and ``1 - a``, both branches get ``a``.
+    """
+
+    def weights(self, u: Tensor) -> Tensor:
+        """Compute the gates, the same for all branches, (batch, branches, channels, 1, 1)."""
+        both = super().weights(u)
+        return both[:, 1:].expand_as(both)

@@ -1,0 +1,212 @@
+r"""The non-local block: every position receives a weighted mean over all positions, added to what was there."""
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import max_pool2d, pad, scaled_dot_product_attention
+
+from attention.contract import Attention, Map, check_divides, check_input, check_positive
+
+__all__ = ["SIMILARITIES", "NonLocal"]
+
+#: The paper's four similarities; the first two are normalised by a softmax, the other two by the number of keys.
+SIMILARITIES = ("embedded gaussian", "gaussian", "dot product", "concatenation")
+
+
+class NonLocal(Attention):
+    r"""The non-local block, with the paper's four similarities.
+
+    With $x_i \in \mathbb{R}^C$ the features at position $i$, $\hat x_j$ those at the $M$ positions that are looked at
+    (all of them, or what max pooling leaves), and $d = C/r$,
+
+    $$
+    y_i = \frac{1}{\mathcal{C}_i} \sum_{j=1}^{M} f(x_i, \hat x_j)\, g(\hat x_j), \qquad
+    z_i = \operatorname{BN}(W_z\, y_i) + x_i
+    $$
+
+    with $g(\hat x_j) = W_g \hat x_j$, $\theta(x_i) = W_\theta x_i$, $\phi(\hat x_j) = W_\phi \hat x_j$ in
+    $\mathbb{R}^d$, and
+
+    * ``"embedded gaussian"``: $f = e^{\theta(x_i)^\top \phi(\hat x_j)}$, $\mathcal{C}_i = \sum_j f$, a softmax;
+    * ``"gaussian"``: $f = e^{x_i^\top \hat x_j}$, $\mathcal{C}_i = \sum_j f$;
+    * ``"dot product"``: $f = \theta(x_i)^\top \phi(\hat x_j)$, $\mathcal{C}_i = M$;
+    * ``"concatenation"``: $f = \operatorname{ReLU}(w_f^\top [\theta(x_i), \phi(\hat x_j)])$, $\mathcal{C}_i = M$:
+
+    the paper's equations (1) to (6). The batch normalisation starts with weight 0: a fresh block is the identity.
+
+    ``attend`` computes the matrix of all pairs. ``forward`` is the same function without it: the softmax forms by
+    PyTorch's ``scaled_dot_product_attention``; the dot product by associativity,
+    $\theta (\phi^\top g)$ for $(\theta \phi^\top) g$, where that is less work; concatenation, a sum over those
+    $j$ whose $b_j$ is above $-a_i$, by sorting the $b_j$ and summing in that order once.
+
+    :param channels: number of channels $C$ of the input and the output.
+    :param reduction: the ratio $r$ by which $\theta$, $\phi$ and $g$ are narrower than the input; it divides
+        ``channels``. The paper uses 2.
+    :param similarity: one of the four above. The paper's default is the embedded Gaussian.
+    :param subsample: the side of the windows over which the positions that are looked at are max-pooled, at the
+        border cut off; 1 is none. The paper's trick uses 2.
+    :param scale: whether the similarity of the embedded Gaussian is divided by $\sqrt{d}$. The paper has no such
+        factor, the official code does.
+    :param norm: whether batch normalisation follows $W_z$. Without it $W_z$ itself starts at 0.
+    :param bias: whether the 1 × 1 convolutions add a bias. ``False``, the default, is the paper's equations.
+    :raises TypeError: for a ``channels``, ``reduction`` or ``subsample`` that is not an ``int``; for an input that is
+        not a floating-point tensor.
+    :raises ValueError: for arguments below 1, a ``reduction`` that does not divide ``channels``, an unknown
+        ``similarity``, a ``scale`` where nothing is scaled; for an input that is not of shape
+        (batch, channels, height, width).
+
+    Source: Xiaolong Wang, Ross Girshick, Abhinav Gupta, Kaiming He, *Non-local Neural Networks*, CVPR 2018,
+    arXiv 1711.07971, equations (1) to (6) and sections 3.3 and 4.1.
+
+    Differs from the official code in what it leaves out: 1/√d (``scale=True``), biases (``bias=True``), and its
+    initial weights of standard deviation 0.01.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        reduction: int = 2,
+        similarity: str = "embedded gaussian",
+        subsample: int = 1,
+        scale: bool = False,
+        norm: bool = True,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        check_positive(channels=channels, reduction=reduction, subsample=subsample)
+        check_divides(channels=channels, reduction=reduction)
+        if similarity not in SIMILARITIES:
+            raise ValueError(f"similarity={similarity!r} is not one of {', '.join(map(repr, SIMILARITIES))}")
+        if scale and similarity != "embedded gaussian":
+            raise ValueError(f"scale=True belongs to similarity='embedded gaussian', not to {similarity!r}")
+        self.channels = channels
+        self.similarity = similarity
+        self.subsample = subsample
+        inner = channels // reduction
+        self.factor = inner**-0.5 if scale else 1.0
+        self.maps = {"pairs": _map(similarity, subsample)}
+        self.g = nn.Conv2d(channels, inner, 1, bias=bias)
+        if similarity != "gaussian":
+            self.theta = nn.Conv2d(channels, inner, 1, bias=bias)
+            self.phi = nn.Conv2d(channels, inner, 1, bias=bias)
+        if similarity == "concatenation":
+            self.pair = nn.Linear(2 * inner, 1, bias=False)
+        self.out = nn.Conv2d(inner, channels, 1, bias=bias)
+        self.norm = nn.BatchNorm2d(channels) if norm else nn.Identity()
+        for parameter in (self.norm if norm else self.out).parameters():
+            nn.init.zeros_(parameter)
+
+    def attend(self, x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b c h w"], dict[str, Tensor]]:
+        """Compute the output literally, with the matrix of all pairs.
+
+        :param x: the feature maps, (batch, channels, height, width).
+        :returns: the output, of the same shape, and the map ``pairs``: (batch, H·W, M), the factor of $g$ at position
+            $j$ in the sum for position $i$. Its rows sum to 1 for the two Gaussians.
+        """
+        seen = self._seen(x)
+        queries, keys = self._queries_and_keys(x, seen)
+        if self.similarity == "concatenation":
+            a, b = self._halves(queries, keys)
+            pairs = (rearrange(a, "b i -> b i 1") + rearrange(b, "b j -> b 1 j")).relu() / b.shape[1]
+        elif self.similarity == "dot product":
+            pairs = queries @ keys.transpose(1, 2) / keys.shape[1]
+        else:
+            similarity = queries @ keys.transpose(1, 2)
+            pairs = (similarity if self.factor == 1 else self.factor * similarity).softmax(dim=2)
+        return self._add(pairs @ _positions(self.g(seen)), x), {"pairs": pairs}
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Compute the output without holding the matrix of all pairs, unless that is smaller than what replaces it.
+
+        :param x: the feature maps, (batch, channels, height, width).
+        :returns: the output, of the same shape.
+        """
+        seen = self._seen(x)
+        if self.similarity in ("gaussian", "concatenation") and _small(x, seen):
+            return self.attend(x)[0]
+        queries, keys = self._queries_and_keys(x, seen)
+        if self.similarity == "gaussian":
+            # g is linear and the weights sum to 1: the mean of g is g of the mean, and all three widths are equal.
+            mean = _attention(queries, keys, keys, 1.0)
+            y = _positions(self.g(_picture(mean, x)))
+        elif self.similarity == "embedded gaussian":
+            y = _attention(queries, keys, _positions(self.g(seen)), self.factor)
+        elif self.similarity == "dot product":
+            y = _product(queries, keys, _positions(self.g(seen))) / keys.shape[1]
+        else:
+            y = _ramps(*self._halves(queries, keys), _positions(self.g(seen))) / keys.shape[1]
+        return self._add(y, x)
+
+    def _seen(self, x: Tensor) -> Tensor:
+        """Return what is looked at: the input, or what max pooling leaves of it."""
+        check_input(x, "b c h w", c=self.channels)
+        return x if self.subsample == 1 else max_pool2d(x, self.subsample, ceil_mode=True)
+
+    def _queries_and_keys(self, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        if self.similarity == "gaussian":
+            return _positions(x), _positions(seen)
+        return _positions(self.theta(x)), _positions(self.phi(seen))
+
+    def _halves(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """Split the product with $w_f$: one number for each query and one for each key, of which ReLU takes the sum."""
+        ours, theirs = self.pair.weight.chunk(2, dim=1)
+        return (queries @ ours.T).squeeze(2), (keys @ theirs.T).squeeze(2)
+
+    def _add(self, y: Tensor, x: Tensor) -> Tensor:
+        return x + self.norm(self.out(_picture(y, x)))  # in this order the layout in memory stays that of x
+
+
+def _small(x: Tensor, seen: Tensor) -> bool:
+    """Say whether all pairs are fewer numbers than the features of both sides, as deep in a network."""
+    looking, looked = (t.shape[2] * t.shape[3] for t in (x, seen))
+    return looking * looked <= x.shape[1] * (looking + looked)
+
+
+def _map(similarity: str, subsample: int) -> Map:
+    dims = "b (h w) (h w)" if subsample == 1 else "b (h w) m"
+    if similarity.endswith("gaussian"):
+        return Map(dims, "softmax", sums=(2,), about="how much of what the second position offers the first takes")
+    return Map(dims, "real", about="the factor, of either sign, with which the first position adds what the second has")
+
+
+def _positions(x: Tensor) -> Tensor:
+    """Turn a feature map into a row for each position. Fast kernels want each row in one piece."""
+    return rearrange(x, "b c h w -> b (h w) c").contiguous()
+
+
+def _picture(y: Tensor, x: Tensor) -> Tensor:
+    """Put rows back to where the positions are in ``x``."""
+    return rearrange(y, "b (h w) d -> b d h w", h=x.shape[2])
+
+
+def _attention(queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+    # With a single head, which PyTorch's kernels ask for as an axis. On a CPU they avoid the matrix only where queries
+    # and values have the same width.
+    heads = (rearrange(t, "b i d -> b 1 i d") for t in (queries, keys, values))
+    return scaled_dot_product_attention(*heads, scale=scale).squeeze(1)
+
+
+def _product(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Multiply three matrices in the order that takes fewer multiply–adds."""
+    pairs, width = queries.shape[1] * keys.shape[1], queries.shape[2]
+    if 2 * pairs < width * (queries.shape[1] + keys.shape[1]):
+        return queries @ keys.transpose(1, 2) @ values
+    return queries @ (keys.transpose(1, 2) @ values)
+
+
+def _ramps(a: Tensor, b: Tensor, values: Tensor) -> Tensor:
+    r"""Compute $\sum_j \operatorname{ReLU}(a_i + b_j)\, v_j$ for every $i$ without the matrix of all pairs.
+
+    The ReLU lets those $j$ through whose $b_j > -a_i$. With the $j$ sorted by falling $b_j$ these are the first $k_i$,
+    and over them the sum is $a_i \sum v_j + \sum b_j v_j$: two running sums, computed once for all $i$.
+    """
+    negated, order = (-b).sort(dim=1)
+    values = values.gather(1, rearrange(order, "b j -> b j 1").expand_as(values))
+    both = torch.cat([values, -rearrange(negated, "b j -> b j 1") * values], dim=2)
+    wide = torch.promote_types(both.dtype, torch.float32)  # thousands are summed: half precision would lose the last
+    sums = pad(both.cumsum(dim=1, dtype=wide), (0, 0, 1, 0))  # the sum over the first 0, 1, …, M
+    count = torch.searchsorted(negated.detach(), a.detach())  # k_i: how many of the -b_j are less than a_i
+    first = rearrange(count, "b i -> b i 1").expand(-1, -1, sums.shape[2])
+    plain, weighted = sums.gather(1, first).to(both.dtype).chunk(2, dim=2)
+    return rearrange(a, "b i -> b i 1") * plain + weighted

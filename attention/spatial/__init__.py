@@ -1,0 +1,1 @@
+"""Attention over space: where to look."""

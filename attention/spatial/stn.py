@@ -1,0 +1,171 @@
+r"""Spatial transformer: choose a window from the input, and look at the input through it."""
+
+from contextlib import nullcontext
+
+import torch
+from einops import einsum, rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from attention.contract import Attention, Map, check_input, check_positive
+
+__all__ = ["SpatialTransformer"]
+
+#: Each transform, and the θ with which it changes nothing.
+IDENTITY: dict[str, tuple[float, ...]] = {"affine": (1, 0, 0, 0, 1, 0), "attention": (1, 0, 0)}
+
+
+class SpatialTransformer(Attention):
+    r"""Spatial transformer: resample the feature maps through a window that is chosen from them.
+
+    With $U \in \mathbb{R}^{C \times H \times W}$ the input, each pixel $i$ of the output lies at $(x^t_i, y^t_i)$ in
+    coordinates from −1 to 1, and shows the place $(x^s_i, y^s_i)$ of the input:
+
+    $$
+    \theta = f_\mathrm{loc}(U), \qquad
+    \begin{pmatrix} x^s_i \\ y^s_i \end{pmatrix} = A_\theta \begin{pmatrix} x^t_i \\ y^t_i \\ 1 \end{pmatrix}, \qquad
+    V^c_i = \sum_n^H \sum_m^W U^c_{nm} \max(0, 1 - |x^s_i - m|) \max(0, 1 - |y^s_i - n|)
+    $$
+
+    the paper's equations (1) and (5); in (5) the place is in pixels. Beyond the input's edge all is 0.
+
+    :param localiser: the localisation network but for its last layer: any module from (batch, channels, height, width)
+        to (batch, ``features``). The last layer, from there to θ, is the block's own and is called ``head``.
+    :param features: how many numbers the localiser returns for an image.
+    :param transform: ``"affine"``: $A_\theta$ has six free entries, row by row; ``"attention"``: θ is one scale $s$
+        and a shift, $A_\theta = (s, 0, t_x;\; 0, s, t_y)$, equation (2): it crops, zooms and shifts, and turns nothing.
+    :param size: (height, width) of the output; by default that of the input.
+    :param align_corners: where −1 and 1 lie: ``False``, the default, at the outer edges of the first and the last
+        pixel; ``True``, at their centres. It holds for the grid and for the sampler alike.
+    :param identity: whether the head starts with weights 0 and the bias that changes nothing. ``False`` starts it as
+        any linear layer starts, to see what happens.
+    :raises TypeError: for a localiser that is no module, ``features`` or a ``size`` that are no whole numbers, and for
+        an input that is not a floating-point tensor.
+    :raises ValueError: for ``features`` or a ``size`` below 1, an unknown transform; for an input that is not of shape
+        (batch, channels, height, width); for a localiser that returns another shape than (batch, ``features``).
+
+    Source: Max Jaderberg, Karen Simonyan, Andrew Zisserman, Koray Kavukcuoglu, *Spatial Transformer Networks*, NIPS
+    2015, arXiv 1506.02025, equations (1), (2) and (5).
+
+    Differs from the official code: none was published. The paper does not say where −1 and 1 lie; see
+    ``align_corners``.
+    """
+
+    def __init__(
+        self,
+        localiser: nn.Module,
+        features: int,
+        transform: str = "affine",
+        size: tuple[int, int] | None = None,
+        align_corners: bool = False,
+        identity: bool = True,
+    ) -> None:
+        super().__init__()
+        if not isinstance(localiser, nn.Module):
+            raise TypeError(f"localiser: expected an nn.Module, received {type(localiser).__name__}")
+        if transform not in IDENTITY:
+            raise ValueError(f"transform={transform!r} is not one of {', '.join(IDENTITY)}")
+        check_positive(features=features)
+        if size is not None:
+            _check_size(size)
+        self.features, self.transform, self.size, self.align_corners = (
+            features,
+            transform,
+            size and tuple(size),
+            align_corners,
+        )
+        dims = "b h w 2" if size is None else f"b {size[0]} {size[1]} 2"
+        self.maps = {
+            "theta": Map("b 2 3", "real", about="the matrix that leads from output to input; scale > 1 shows more"),
+            "grid": Map(dims, "real", about="where each output pixel looks: x, then y, from -1 to 1"),
+        }
+        self.localiser = localiser
+        self.head = nn.Linear(features, len(IDENTITY[transform]))
+        if identity:
+            nn.init.zeros_(self.head.weight)
+            with torch.no_grad():
+                self.head.bias.copy_(torch.tensor(IDENTITY[transform]))
+
+    def theta(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch 2 3"]:
+        """Localise: compute the matrix $A_θ$ of each image.
+
+        :param x: the feature maps $U$, (batch, channels, height, width).
+        :returns: the matrices, (batch, 2, 3), from output coordinates to input coordinates.
+        """
+        check_input(x)
+        found = self.localiser(x)
+        if found.shape != (len(x), self.features):
+            raise ValueError(
+                f"localiser: expected to return shape (batch, features)={(len(x), self.features)}, "
+                f"received shape {tuple(found.shape)}"
+            )
+        theta = self.head(found)
+        if self.transform == "attention":  # equation (2)
+            s, tx, ty = theta.unbind(dim=1)
+            theta = torch.stack([s, torch.zeros_like(s), tx, torch.zeros_like(s), s, ty], dim=1)
+        return rearrange(theta, "b (i j) -> b i j", i=2)
+
+    def grid(self, theta: Float[Tensor, "batch 2 3"], height: int, width: int) -> Float[Tensor, "batch h w 2"]:
+        """Map the centre of each output pixel to the place in the input that it shows, equation (1).
+
+        Coordinates need more digits than bfloat16 has: the grid is at least float32, under autocast too.
+
+        :param theta: the matrices, (batch, 2, 3).
+        :param height: of the output.
+        :param width: of the output.
+        :returns: x and y, from −1 to 1 inside the input, (batch, height, width, 2).
+        """
+        theta = theta.to(torch.promote_types(theta.dtype, torch.float32))
+        y, x = (_centres(n, theta, self.align_corners) for n in (height, width))
+        y, x = torch.meshgrid(y, x, indexing="ij")
+        target = torch.stack([x, y, torch.ones_like(x)], dim=2)
+        with _full_precision(theta):
+            return einsum(target, theta, "h w k, b i k -> b h w i")
+
+    def attend(
+        self, x: Float[Tensor, "batch channels height width"]
+    ) -> tuple[Float[Tensor, "batch channels h w"], dict[str, Tensor]]:
+        """Compute the output as equation (5) says, every input pixel with its weight, and return θ and the grid."""
+        theta = self.theta(x)
+        grid = self.grid(theta, *(self.size or x.shape[-2:]))
+        u = x.to(grid.dtype)
+        xs, ys = (self._pixels(grid[..., i], n) for i, n in ((0, x.shape[3]), (1, x.shape[2])))
+        m, n = (torch.arange(k, device=x.device, dtype=grid.dtype) for k in (x.shape[3], x.shape[2]))
+        across = (1 - (rearrange(xs, "b i j -> b i j 1") - m).abs()).relu()  # max(0, 1 − |x − m|)
+        down = (1 - (rearrange(ys, "b i j -> b i j 1") - n).abs()).relu()  # max(0, 1 − |y − n|)
+        with _full_precision(u):
+            v = einsum(u, down, across, "b c n m, b i j n, b i j m -> b c i j")
+        return v.to(x.dtype), {"theta": theta, "grid": grid.to(x.dtype)}
+
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels h w"]:
+        """Compute the output alone: the four pixels around each place are read, and no others."""
+        grid = self.grid(self.theta(x), *(self.size or x.shape[-2:]))
+        return functional.grid_sample(x.to(grid.dtype), grid, align_corners=self.align_corners).to(x.dtype)
+
+    def _pixels(self, places: Tensor, size: int) -> Tensor:
+        """Turn coordinates from −1 to 1 into pixels from 0 to ``size`` − 1."""
+        if self.align_corners:
+            return (places + 1) * (size - 1) / 2
+        return ((places + 1) * size - 1) / 2
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if not isinstance(size, tuple | list):
+        raise TypeError(f"size={size!r} is not (height, width)")
+    if len(size) != 2:
+        raise ValueError(f"size={size!r} is not (height, width)")
+    check_positive(**{f"size[{i}]": n for i, n in enumerate(size)})
+
+
+def _centres(size: int, like: Tensor, align_corners: bool) -> Tensor:
+    """Where the centres of ``size`` pixels lie between −1 and 1."""
+    pixels = torch.arange(size, device=like.device, dtype=like.dtype)
+    return (2 * pixels - size + 1) / max(size - 1, 1) if align_corners else (2 * pixels + 1) / size - 1
+
+
+def _full_precision(x: Tensor) -> torch.autocast | nullcontext:
+    """Switch autocast off, where there is one and it is on."""
+    kind = x.device.type
+    on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if on else nullcontext()

@@ -1,0 +1,591 @@
+"""CBAM: its Spec for the laws, what holds for this block alone, and the checks of its exercises."""
+
+from math import exp, sqrt
+from typing import Any
+
+import pytest
+import torch
+from einops import reduce
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from attention.backbones.resnet import resnet50
+from attention.channel.se import SqueezeExcitation
+from attention.exercises.cbam import EXERCISES
+from attention.hybrid.cbam import ORDERS, ConvolutionalBlockAttention
+from attention.lab import cost, style
+from attention.lab.checks import check, find, judge
+from attention.lab.tasks import cbam as tasks
+from attention.lab.tasks.pictures import picture
+from tests.laws.laws import LAWS
+from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases
+
+Plane = list[list[float]]
+PAIRS = (("mean", "max"), ("max", "mean"), ("mean", "mean"), ("max", "max"))
+
+
+def sigmoid(a: float) -> float:
+    return 1 / (1 + exp(-a))
+
+
+def pick(statistic: str, numbers: list[float]) -> float:
+    """The mean or the maximum, one number at a time."""
+    total, largest = 0.0, numbers[0]
+    for number in numbers:
+        total += number
+        largest = number if number > largest else largest
+    return total / len(numbers) if statistic == "mean" else largest
+
+
+def naive_channel(block: ConvolutionalBlockAttention, f: list[Plane]) -> list[float]:
+    """Equation (2): M_c = σ(W₁ δ(W₀ z¹) + W₁ δ(W₀ z²))."""
+    w0, w1 = block.reduce.weight.tolist(), block.expand.weight.tolist()
+    b0 = [0.0] * len(w0) if block.reduce.bias is None else block.reduce.bias.tolist()
+    b1 = [0.0] * len(w1) if block.expand.bias is None else block.expand.bias.tolist()
+    sums = [0.0] * len(w1)
+    for statistic in block.statistics:
+        z = [pick(statistic, [value for row in plane for value in row]) for plane in f]
+        hidden = []
+        for weights, offset in zip(w0, b0, strict=True):
+            total = offset
+            for c, weight in enumerate(weights):
+                total += weight * z[c]
+            hidden.append(total if total > 0 else 0.0)
+        for c, (weights, offset) in enumerate(zip(w1, b1, strict=True)):
+            sums[c] += offset
+            for k, weight in enumerate(weights):
+                sums[c] += weight * hidden[k]
+    return [sigmoid(total) for total in sums]
+
+
+def naive_space(block: ConvolutionalBlockAttention, f: list[Plane]) -> Plane:
+    """Equation (3): M_s = σ(f(t¹ ∥ t²)), outside the map all is 0."""
+    height, width = len(f[0]), len(f[0][0])
+    stacked = [
+        [[pick(statistic, [plane[i][j] for plane in f]) for j in range(width)] for i in range(height)]
+        for statistic in block.statistics
+    ]
+    (kernel,) = block.conv.weight.tolist()
+    half = len(kernel[0]) // 2
+    gate = []
+    for i in range(height):
+        row = []
+        for j in range(width):
+            total = 0.0
+            for s, weights in zip(stacked, kernel, strict=True):
+                for di in range(-half, half + 1):
+                    for dj in range(-half, half + 1):
+                        if 0 <= i + di < height and 0 <= j + dj < width:
+                            total += weights[di + half][dj + half] * s[i + di][j + dj]
+            if isinstance(block.norm, nn.BatchNorm2d):
+                norm = block.norm
+                deviation = (norm.running_var.item() + norm.eps) ** 0.5
+                total = norm.weight.item() * (total - norm.running_mean.item()) / deviation + norm.bias.item()
+            row.append(sigmoid(total))
+        gate.append(row)
+    return gate
+
+
+def times(f: list[Plane], channel: list[float] | None, space: Plane | None) -> list[Plane]:
+    """Multiply with one gate or the other, equation (1)."""
+    return [
+        [
+            [value * (1.0 if channel is None else channel[c]) * (1.0 if space is None else space[i][j])
+             for j, value in enumerate(row)]
+            for i, row in enumerate(plane)
+        ]
+        for c, plane in enumerate(f)
+    ]  # fmt: skip
+
+
+def naive(block: ConvolutionalBlockAttention, x: list[list[Plane]]) -> tuple[list[Any], dict[str, list[Any]]]:
+    """Equations (1), (2) and (3) of the paper, in the order that the block was built for."""
+    output, channels, spaces = [], [], []
+    for f in x:
+        if block.order == "space-channel":
+            space = naive_space(block, f)
+            channel = naive_channel(block, times(f, None, space))
+        else:
+            channel = naive_channel(block, f)
+            space = naive_space(block, f if block.order == "parallel" else times(f, channel, None))
+        output.append(times(f, channel, space))
+        channels.append([[[gate]] for gate in channel])
+        spaces.append([space])
+    return output, {"channel": channels, "space": spaces}
+
+
+@st.composite
+def options(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw the constructor's arguments."""
+    channels = draw(st.integers(1, 8))
+    norm = draw(st.booleans())
+    return {
+        "channels": channels,
+        "reduction": draw(st.sampled_from([r for r in range(1, channels + 1) if channels % r == 0])),
+        "kernel_size": draw(st.sampled_from([1, 3, 7])),
+        "bias": draw(st.booleans()),
+        "norm": norm,
+        "zero_init": norm and draw(st.booleans()),
+        "order": draw(st.sampled_from(ORDERS)),
+        "statistics": draw(st.sampled_from(PAIRS)),
+    }
+
+
+OFFICIAL = {"bias": True, "norm": True, "zero_init": True, "statistics": ("max", "mean")}
+
+SPEC = Spec(
+    name="cbam",
+    cases=cases(options(), height=(1, 5), width=(1, 5)),
+    fixed=(
+        Case({"channels": 8, "reduction": 2}, batch=2, height=4, width=5),  # as small as lets every weight of 7 × 7 act
+        Case({"channels": 16} | OFFICIAL, batch=3, height=5, width=4, seed=1),  # one hidden unit
+        Case({"channels": 6, "reduction": 2, "kernel_size": 3, "bias": True, "order": "space-channel"}, seed=2),
+        Case({"channels": 4, "reduction": 1, "order": "parallel", "statistics": ("max", "max")}, height=4, seed=3),
+    ),
+    naive=naive,
+    apply=lambda block, maps, x: x * maps["channel"] * maps["space"],
+    bad_arguments=(
+        BadArguments({"channels": 30}, ValueError, "channels=30 is not divisible by reduction=16"),
+        BadArguments({"channels": 0}, ValueError, "channels=0 is not positive"),
+        BadArguments({"channels": 16, "reduction": -2}, ValueError, "reduction=-2 is not positive"),
+        BadArguments({"channels": 16, "reduction": 4.0}, TypeError, "reduction=4.0 is not a whole number"),
+        BadArguments({"channels": 16, "kernel_size": 0}, ValueError, "kernel_size=0 is not positive"),
+        BadArguments({"channels": 16, "kernel_size": (7, 7)}, TypeError, r"kernel_size=\(7, 7\) is not a whole number"),
+        BadArguments({"channels": 16, "kernel_size": 4}, ValueError, "kernel_size=4 is even.*1, 3, 5"),
+        BadArguments({"channels": 16, "zero_init": True}, ValueError, "zero_init=True.*needs norm=True"),
+        BadArguments({"channels": 16, "order": "sc"}, ValueError, "order='sc' is not one of channel-space"),
+        BadArguments({"channels": 16, "statistics": ("mean",)}, ValueError, "statistics=.* must be two"),
+        BadArguments({"channels": 16, "statistics": ("mean", "std")}, ValueError, "each one of mean, max"),
+    ),
+    bad_inputs=bad_images(),
+)
+
+
+def test_gates_computed_by_hand() -> None:
+    """Two channels of 1 × 3 pixels, one hidden unit, a kernel that looks at its own pixel only."""
+    block = ConvolutionalBlockAttention(2, reduction=2, kernel_size=3).double()
+    with torch.no_grad():
+        block.reduce.weight.copy_(torch.tensor([[1.0, -1.0]]))
+        block.expand.weight.copy_(torch.tensor([[1.0], [-1.0]]))
+        block.conv.weight.zero_()
+        block.conv.weight[0, :, 1, 1] = torch.tensor([1.0, -1.0])  # mean less maximum
+    x = torch.tensor([[[[0.0, 0.0, 3.0]], [[-1.0, 1.0, 0.0]]]], dtype=torch.float64)
+    # Means 1 and 0, maxima 3 and 1: hidden numbers 1 and 2, in all 3.
+    channel = torch.tensor([sigmoid(3.0), sigmoid(-3.0)], dtype=torch.float64)
+    seen = x[0, :, 0] * channel[:, None]
+    space = (seen.mean(0) - seen.amax(0)).sigmoid()
+    output, maps = block.attend(x)
+    torch.testing.assert_close(maps["channel"][0, :, 0, 0], channel)
+    torch.testing.assert_close(maps["space"][0, 0, 0], space)
+    torch.testing.assert_close(output[0, :, 0], seen * space)
+
+
+def test_zero_init_opens_every_position_half() -> None:
+    block = ConvolutionalBlockAttention(16, bias=True, norm=True, zero_init=True)
+    x = torch.randn(4, 16, 5, 6)
+    for training in (True, False):
+        space = block.train(training).attend(x)[1]["space"]
+        assert torch.equal(space, torch.full_like(space, 0.5))
+
+
+def test_zero_init_learns_from_the_second_step_on() -> None:
+    """The kernel has no gradient while the normalisation's weight is 0; the weight itself has one."""
+    block = ConvolutionalBlockAttention(8, 2, norm=True, zero_init=True)
+    block(torch.randn(4, 8, 5, 6)).square().sum().backward()
+    assert not block.conv.weight.grad.any()
+    assert block.norm.weight.grad.any()
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_output_is_the_input_times_both_gates(order: str) -> None:
+    block, x = ConvolutionalBlockAttention(8, 2, order=order).double(), torch.randn(2, 8, 4, 5, dtype=torch.float64)
+    output, maps = block.attend(x)
+    torch.testing.assert_close(output, x * maps["channel"] * maps["space"])
+
+
+def test_what_the_order_changes() -> None:
+    """The gate that comes first, and in parallel both, is the one computed from the input itself."""
+    x, found = torch.randn(2, 8, 4, 5, dtype=torch.float64), {}
+    for order in ORDERS:
+        torch.manual_seed(0)
+        found[order] = ConvolutionalBlockAttention(8, 2, order=order).double().attend(x)[1]
+    same = torch.testing.assert_close
+    same(found["channel-space"]["channel"], found["parallel"]["channel"])
+    same(found["space-channel"]["space"], found["parallel"]["space"])
+    assert not torch.allclose(found["space-channel"]["channel"], found["parallel"]["channel"])
+    assert not torch.allclose(found["channel-space"]["space"], found["parallel"]["space"])
+
+
+def test_stacking_order_matters_for_weights_alone() -> None:
+    ours, theirs = (ConvolutionalBlockAttention(8, 2, statistics=pair).double() for pair in PAIRS[:2])
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 8, 4, 5, dtype=torch.float64)
+    assert not torch.allclose(ours(x), theirs(x))
+    with torch.no_grad():
+        theirs.conv.weight.copy_(ours.conv.weight.flip(1))
+    torch.testing.assert_close(theirs(x), ours(x))
+
+
+def test_without_its_maximum_the_channel_gate_is_se() -> None:
+    """The mean named twice: the sum doubles, as SE's with its second layer doubled."""
+    block, se = ConvolutionalBlockAttention(8, 2, statistics=("mean", "mean")), SqueezeExcitation(8, 2)
+    with torch.no_grad():
+        se.reduce.weight.copy_(block.reduce.weight)
+        se.expand.weight.copy_(2 * block.expand.weight)
+    x = torch.randn(2, 8, 4, 5)
+    torch.testing.assert_close(block.channel_gate(x), se.weights(x))
+
+
+def test_one_map_of_positions_is_shared_by_all_channels() -> None:
+    """Output over input, as a matrix of channels by positions, has rank 1."""
+    block, x = ConvolutionalBlockAttention(8, 2).double(), torch.randn(1, 8, 4, 5, dtype=torch.float64)
+    ratio = (block(x) / x).flatten(2)[0]
+    assert torch.linalg.matrix_rank(ratio, rtol=1e-9) == 1
+
+
+def test_the_space_gate_moves_with_the_image() -> None:
+    """Away from the border, shifting the input shifts the map; the channels' gate stays."""
+    block, x = ConvolutionalBlockAttention(4, 2).double(), torch.zeros(1, 4, 12, 20, dtype=torch.float64)
+    x[..., 4:8, 4:8] = torch.randn(1, 4, 4, 4, dtype=torch.float64)
+    before, after = (block.attend(each)[1] for each in (x, x.roll(6, dims=3)))
+    torch.testing.assert_close(after["channel"], before["channel"])
+    torch.testing.assert_close(after["space"], before["space"].roll(6, dims=3))
+
+
+def test_the_size_of_the_published_network() -> None:
+    """28,089,624 parameters: SE with biases, and 100 more in each of sixteen units."""
+    official = cost.on_paper(
+        lambda: resnet50(attention=lambda c: ConvolutionalBlockAttention(c, **OFFICIAL), stride_in="1x1"), (3, 224, 224)
+    )
+    assert official.parameters == 28_089_624
+    assert f"{official.macs / 1e9:.3f}" == "3.864"
+
+
+def test_state_dict_has_no_surprises() -> None:
+    names = [name for name, _ in ConvolutionalBlockAttention(16, bias=True, norm=True).named_parameters()]
+    assert names == [
+        "reduce.weight",
+        "reduce.bias",
+        "expand.weight",
+        "expand.bias",
+        "conv.weight",
+        "norm.weight",
+        "norm.bias",
+    ]
+
+
+# What circulates, in our words: each is caught by a law
+
+
+class DeadMax(ConvolutionalBlockAttention):
+    """The mean's logits twice, where the maximum's should be added."""
+
+    def channel_gate(self, x: Tensor) -> Tensor:
+        a = self.expand(self.reduce(reduce(x, "b c h w -> b c", self.statistics[0])).relu())
+        return (a + a).sigmoid()[..., None, None]
+
+
+class ExtraResidual(ConvolutionalBlockAttention):
+    """The input added to the output."""
+
+    def attend(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        output, maps = super().attend(x)
+        return x + output, maps
+
+
+class TwoBottlenecks(ConvolutionalBlockAttention):
+    """Layers of its own for each statistic."""
+
+    def __init__(self, channels: int, reduction: int = 16, **options: Any) -> None:
+        super().__init__(channels, reduction, **options)
+        width = channels // reduction
+        self.second = nn.Sequential(nn.Linear(channels, width), nn.ReLU(), nn.Linear(width, channels))
+
+    def channel_gate(self, x: Tensor) -> Tensor:
+        first, second = (reduce(x, "b c h w -> b c", each) for each in self.statistics)
+        return (self.expand(self.reduce(first).relu()) + self.second(second)).sigmoid()[..., None, None]
+
+
+class NoSigmoid(ConvolutionalBlockAttention):
+    """The map without its sigmoid."""
+
+    def space_gate(self, x: Tensor) -> Tensor:
+        return super().space_gate(x).logit()
+
+
+class OneSum(ConvolutionalBlockAttention):
+    """The statistics added before the layers, not after."""
+
+    def channel_gate(self, x: Tensor) -> Tensor:
+        z = sum(reduce(x, "b c h w -> b c", each) for each in self.statistics)
+        return self.expand(self.reduce(z).relu()).sigmoid()[..., None, None]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "law"), [(DeadMax, 2), (ExtraResidual, 3), (TwoBottlenecks, 6), (NoSigmoid, 3), (OneSum, 2)]
+)
+def test_a_law_catches_what_circulates(wrong: type, law: int) -> None:
+    with pytest.raises(AssertionError, match=rf"law {law} \("):
+        LAWS[law](SPEC.with_build(wrong), 25)
+
+
+MAKERS = ("beside_the_mark", "peak_or_level", "own_regions", "cued_place", "together")
+
+
+# The tasks: what must fail does so for the reason that is given
+
+
+def windows(x: Tensor, side: int) -> Tensor:
+    """List the windows of each sample, (samples, windows, values), in an order that does not tell where they were."""
+    found = nn.functional.unfold(x, side, padding=side // 2).transpose(1, 2)
+    order = found.mul(torch.arange(1, found.shape[2] + 1).sqrt()).sum(2).argsort(1)
+    return found.gather(1, order[..., None].expand_as(found))
+
+
+@pytest.mark.parametrize("distance", [1, 2, 3])
+def test_beside_the_mark_is_what_it_says(distance: int) -> None:
+    x, y = tasks.beside_the_mark(3, distance=distance, train=300, test=10, noise=0).train
+    for image, label in zip(x, y, strict=True):
+        mark = (image[1] == 1).nonzero()
+        assert len(mark) == 7
+        spots = {sign: (image[0] == sign).nonzero()[0] for sign in (1, -1)}
+        gaps = {sign: int((at - mark).abs().amax(1).min()) for sign, at in spots.items()}
+        assert gaps[1 if label else -1] == distance
+        assert gaps[-1 if label else 1] > 3, "no window of 7 × 7 around the other spot holds the mark"
+    assert y.float().mean() == 0.5
+
+
+@pytest.mark.parametrize(("distance", "side", "blind"), [(3, 1, True), (1, 1, True), (3, 3, True), (1, 3, False)])
+def test_windows_that_are_too_small_are_the_same_in_both_classes(distance: int, side: int, blind: bool) -> None:
+    """Exchange the signs of the spots: the class changes, the collection of windows does not."""
+    x, _ = tasks.beside_the_mark(1, distance=distance, train=50, test=10, noise=0).train
+    other = x * torch.tensor([-1.0, 1.0])[:, None, None]
+    assert torch.equal(windows(x, side), windows(other, side)) == blind
+
+
+def test_peak_or_level_hides_each_half_from_one_statistic() -> None:
+    x, y = tasks.peak_or_level(train=2000, test=10).train
+    mean, highest = reduce(x, "b c h w -> b c", "mean"), reduce(x, "b c h w -> b c", "max")
+    assert mean[:, :8].abs().max() < 1e-6
+    assert (highest[:, 8:] == 1).all()
+    assert ((highest[:, :8] > 1.2) == (y[:, :8] > 0.5)).float().mean() > 0.99
+    assert ((mean[:, 8:] > 0.03) == (y[:, 8:] > 0.5)).float().mean() > 0.97
+    assert abs(torch.corrcoef(y.T)[0, 1:]).max() < 0.1
+
+
+def test_own_regions_shared_and_not() -> None:
+    for shared in (True, False):
+        x, target = tasks.own_regions(train=100, test=10, shared=shared).train
+        kept = target.view_as(x) != 0
+        torch.testing.assert_close(target.view_as(x)[kept], x[kept])
+        assert bool((kept[:, 0] == kept[:, 1]).all()) == shared
+
+
+def test_the_limit_of_a_shared_map_is_reached_by_descent_and_never_passed() -> None:
+    task = tasks.own_regions(side=6, train=10, test=20)
+    x, y = task.test[0], task.test[1].view(20, 2, 6, 6)
+    torch.manual_seed(0)
+    best = torch.full((20,), float("inf"))
+    for _ in range(5):  # from several starts, as the error is not convex in gates and map together
+        g, m = torch.randn(20, 2, 1, 1, requires_grad=True), torch.randn(20, 1, 6, 6, requires_grad=True)
+        optimiser = torch.optim.Adam([g, m], lr=0.1)
+        for _ in range(600):
+            error = (g.sigmoid() * m.sigmoid() * x - y).square().sum((1, 2, 3))
+            optimiser.zero_grad()
+            error.sum().backward()
+            optimiser.step()
+        best = torch.minimum(best, error.detach())
+    reached = 1 - (best.sum() / (y - y.mean(0)).square().sum()).item()
+    limit = tasks.shared_map_limit(task)
+    assert limit - 0.02 < reached < limit + 0.003  # the grid of the limit's gates has steps
+    assert tasks.shared_map_limit(tasks.own_regions(shared=True, train=10, test=20)) > 0.999
+
+
+def test_cued_place_hides_the_cue_from_every_window_of_a_spot() -> None:
+    x, y = tasks.cued_place(train=200, test=10, noise=0).train
+    spots = x[:, :2].amax((1, 2))
+    assert (spots[:, 14:] == 0).all(), "three pixels more, and a window would hold the cue"
+    wanted = torch.where((x[:, 2, 0, -1] > 0)[:, None], x[:, 0].flatten(1), x[:, 1].flatten(1))
+    assert torch.equal(y, wanted)
+    assert (y.sum(1) == 9).all()
+
+
+def test_the_limit_of_a_map_that_has_not_seen_the_cue() -> None:
+    task = tasks.cued_place(noise=0)
+    x, y = task.test
+    either = reduce(x[:, :2], "b c h w -> b (h w)", "max") / 2
+    score = 1 - ((either - y).square().sum() / (y - y.mean(0)).square().sum()).item()
+    assert score == pytest.approx(tasks.cued_place_limit(task), abs=1e-6)
+
+
+def test_together_hides_its_labels_from_statistics_of_channels() -> None:
+    x, y = tasks.together(train=400, test=10, noise=0).train
+    assert (x.sum((2, 3)) == 9).all()
+    both = (x[:, 0] * x[:, -1]).sum((1, 2)) > 0
+    assert torch.equal(both, y[:, 0] > 0.5)
+    assert torch.equal(both, y[:, -1] < 0.5)
+    assert y.mean() == 0.5
+    assert (y.sum(1) == 4).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: tasks.beside_the_mark(distance=4), "distance=4 is not one of 1, 2, 3"),
+        (lambda: tasks.peak_or_level(channels=5), "channels=5 is odd"),
+        (lambda: tasks.together(channels=3), "channels=3 is odd"),
+        (lambda: tasks.own_regions(train=0), "train=0 is not positive"),
+        (lambda: tasks.cued_place(test=-1), "test=-1 is not positive"),
+    ],
+)
+def test_tasks_refuse_bad_arguments(call: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+@pytest.mark.parametrize("make", [getattr(tasks, name) for name in MAKERS])
+def test_the_same_seed_gives_the_same_task_and_another_another(make: Any) -> None:
+    first, again, other = (make(seed, train=20, test=10).train[0] for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("make", [tasks.own_regions, tasks.cued_place])
+def test_channels_of_a_task_without_classes_are_shown_by_sample(make: Any) -> None:
+    fig, _ = picture(make(train=20, test=10), 4)
+    assert [ax.get_title() for ax in fig.axes[:4]] == [f"sample {i}" for i in range(1, 5)]
+    style.show(fig, "refuses text that overlaps")
+
+
+def test_models_of_the_tasks_have_the_shapes_that_are_asked_for() -> None:
+    task = tasks.cued_place(train=20, test=10)
+    space = tasks.MapOf(ConvolutionalBlockAttention(3, 1), "space")
+    assert space(task.test[0]).shape == task.test[1].shape
+    assert tasks.reader(channels=4)(torch.randn(2, 2, 5, 6)).shape == (2, 2)
+
+
+# The exercises
+
+
+def pool(x: Tensor) -> Tensor:
+    return torch.stack([x.mean(1), x.amax(1)], dim=1)
+
+
+def restack(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return state | {"conv.weight": state["conv.weight"].flip(1)}
+
+
+def fold(block: ConvolutionalBlockAttention) -> tuple[Tensor, Tensor]:
+    scale = block.norm.weight / (block.norm.running_var + block.norm.eps).sqrt()
+    return scale * block.conv.weight, block.norm.bias - scale * block.norm.running_mean
+
+
+def split(gates: Tensor) -> tuple[Tensor, Tensor]:
+    space = gates.amax(0)
+    channel = (gates / space)[:, 0, 0]
+    if not torch.allclose(channel[:, None, None] * space, gates):
+        raise ValueError("these gates are no product")
+    return channel, space
+
+
+def in_place(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    state["conv.weight"].copy_(state["conv.weight"].flip(1).clone())
+    return state
+
+
+def by_svd(gates: Tensor) -> tuple[Tensor, Tensor]:
+    u, s, v = torch.linalg.svd(gates.flatten(1), full_matrices=False)
+    return -u[:, 0] * s[0], -v[0].view(gates.shape[1:])
+
+
+def never_refuses(gates: Tensor) -> tuple[Tensor, Tensor]:
+    space = gates.amax(0)
+    return (gates / space)[:, 0, 0], space
+
+
+SOLUTIONS = {
+    "cbam.1": [3 / 4, 1 / 4, 1 / 2, 4 / 5],
+    "cbam.2": pool,
+    "cbam.3": restack,
+    "cbam.4": fold,
+    "cbam.5": split,
+}
+
+WRONG = [
+    ("cbam.1", [0.634, 0.366, 0.5, 0.7], "look again at"),
+    ("cbam.1", [0.5, 0.5, 0.5, 4 / 5], "look again at [0], [1]"),
+    ("cbam.1", [3 / 4, 1 / 4, 1 / 2, 16 / 17], "look again at [3]"),
+    ("cbam.1", [3 / 4, 1 / 4], "Expected shape (4,) for the four gates"),
+    ("cbam.1", [1 / (1 + sqrt(3) ** -1), 1 / (1 + sqrt(3)), 0.0, 0.0], "look again at"),
+    ("cbam.2", lambda x: torch.stack([x.amax(1), x.mean(1)], 1), "The mean comes first"),
+    ("cbam.2", lambda x: torch.stack([x.mean((2, 3)), x.amax((2, 3))], 1), "statistics over positions"),
+    ("cbam.2", lambda x: torch.stack([x.mean(1), x.mean(1)], 1), "the branch of the maximum is dead"),
+    ("cbam.2", lambda x: torch.stack([x.sum(1), x.amax(1)], 1), "The first is a sum"),
+    ("cbam.2", lambda x: x.mean(1, keepdim=True), "That is one statistic"),
+    ("cbam.2", lambda x: torch.stack([x.mean(1), x.amax(1)]), "behind the batch"),
+    ("cbam.2", lambda x: pool(x).float(), "Expected dtype torch.float64"),
+    ("cbam.3", lambda state: dict(state), "The kernel is as it was"),
+    ("cbam.3", lambda state: state | {"conv.weight": state["conv.weight"].flip(2, 3)}, "The picture is not turned"),
+    ("cbam.3", lambda state: state | {"reduce.weight": state["reduce.weight"].flip(1)}, "'reduce.weight' was changed"),
+    ("cbam.3", in_place, "changed the state dict"),
+    ("cbam.3", lambda state: {"conv.weight": state["conv.weight"].flip(1)}, "Every key stays"),
+    ("cbam.3", lambda state: state["conv.weight"].flip(1), "Expected a state dict, received Tensor"),
+    ("cbam.4", lambda b: (fold(b)[0], b.norm.bias), "The running mean is subtracted too"),
+    ("cbam.4", lambda b: (b.conv.weight, fold(b)[1]), "The kernel is scaled as well"),
+    ("cbam.4", lambda b: (fold(b)[0], torch.zeros(1).double()), "What does the normalisation add"),
+    ("cbam.4", lambda b: (fold(b)[0], b.norm.bias - b.norm.running_mean), "before the scaling"),
+    ("cbam.4", lambda b: fold(b)[0], "Expected a pair of tensors"),
+    ("cbam.4", lambda b: (fold(b)[0][0], fold(b)[1]), "Expected shape (1, 2, 3, 3) for the kernel"),
+    ("cbam.5", by_svd, "gates lie between 0 and 1"),
+    ("cbam.5", never_refuses, "expected a ValueError, but your function returned"),
+    ("cbam.5", lambda g: (g.mean((1, 2)), g.mean(0)), "The largest difference is"),
+    ("cbam.5", lambda g: (g[:, 0, 0], (g / g[:, :1, :1])[0]), "gates lie between 0 and 1"),
+    ("cbam.5", lambda g: g.amax(0), "expected a pair of tensors"),
+]
+
+
+def test_every_exercise_has_a_solution_and_four_wrong_answers() -> None:
+    assert [each.id for each in EXERCISES] == list(SOLUTIONS)
+    for exercise in SOLUTIONS:
+        assert sum(name == exercise for name, *_ in WRONG) >= 4
+
+
+@pytest.mark.parametrize("exercise", SOLUTIONS)
+def test_solutions_pass(exercise: str) -> None:
+    assert check(exercise, SOLUTIONS[exercise], strict=True)
+
+
+@pytest.mark.parametrize("exercise", SOLUTIONS)
+def test_no_answer_is_not_a_wrong_answer(exercise: str) -> None:
+    assert not judge(find(exercise), ...).answered
+    if exercise == "cbam.1":
+        return
+
+    def later(*arguments: Any) -> None:
+        raise NotImplementedError
+
+    assert not judge(find(exercise), later).answered
+
+
+@pytest.mark.parametrize(("exercise", "answer", "told"), WRONG, ids=[f"{e}: {t[:40]}" for e, _, t in WRONG])
+def test_wrong_answers_are_told_what_is_wrong(exercise: str, answer: Any, told: str) -> None:
+    result = judge(find(exercise), answer)
+    assert not result
+    assert result.answered
+    assert told in " ".join(result.message.split())
+
+
+def test_mistakes_by_hand_are_known_by_their_numbers() -> None:
+    """Compute the wrong answers to the first exercise as somebody would who makes one mistake."""
+    f = torch.tensor([[[2.0, 2.0], [2.0, 2.0]], [[0.0, 4.0], [0.0, 0.0]]])
+    w1, kernel = torch.tensor([3.0, 1 / 3]).log() / 2, torch.tensor([16.0, 1 / 4]).log()
+
+    def answer(hidden: float, source: str = "F'") -> Tensor:
+        channel = (w1 * hidden).sigmoid()
+        seen = f if source == "F" else f * channel[:, None, None]
+        return torch.cat([channel, (kernel[0] * seen.mean(0) + kernel[1] * seen.amax(0)).sigmoid()[0]])
+
+    assert judge(find("cbam.1"), answer(2.0))
+    for hidden, source, told in ((1.0, "F'", "δ comes before the sum"), (0.0, "F'", "from the means alone"),
+                                 (2.0, "F", "computed from F'")):  # fmt: skip
+        assert told in " ".join(judge(find("cbam.1"), answer(hidden, source)).message.split())

@@ -1,0 +1,525 @@
+"""The non-local block: its Spec for the laws, and what holds for this block alone."""
+
+import math
+import re
+from dataclasses import replace
+from math import ceil
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import strategies as st
+from torch import nn
+
+from attention.exercises.non_local import EXERCISES
+from attention.lab import cost
+from attention.lab.checks import find, judge
+from attention.lab.tasks import non_local as tasks
+from attention.lab.training import Comparison, Run, evaluate
+from attention.self_attention.non_local import SIMILARITIES, NonLocal
+from tests.laws.laws import LAWS
+from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases
+from tests.self_attention.test_dot_product import Image, Literal, Rows, softmax
+
+
+def convolve(layer: nn.Conv2d, rows: Rows) -> Rows:
+    """Apply a 1 × 1 convolution to a list of positions."""
+    weights = layer.weight.flatten(1).tolist()
+    offsets = [0.0] * len(weights) if layer.bias is None else layer.bias.tolist()
+    return [
+        [b + sum(w * v for w, v in zip(ws, row, strict=True)) for ws, b in zip(weights, offsets, strict=True)]
+        for row in rows
+    ]
+
+
+def pooled(sample: list[Rows], side: int) -> list[Rows]:
+    """Return the largest value of each window of side × side, cut off at the border, for every channel."""
+    height, width = len(sample[0]), len(sample[0][0])
+    return [
+        [
+            [
+                max(
+                    channel[i][j]
+                    for i in range(top, min(top + side, height))
+                    for j in range(left, min(left + side, width))
+                )
+                for left in range(0, width, side)
+            ]
+            for top in range(0, height, side)
+        ]
+        for channel in sample
+    ]
+
+
+def positions(sample: list[Rows]) -> Rows:
+    return [[channel[i][j] for channel in sample] for i in range(len(sample[0])) for j in range(len(sample[0][0]))]
+
+
+def dot(one: list[float], other: list[float]) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True))
+
+
+def weigh(block: NonLocal, rows: Rows, seen: Rows) -> Rows:
+    """The factor of each pair, f / C: equations (2) to (6)."""
+    if block.similarity == "gaussian":  # equation (2)
+        return [softmax([dot(x_i, x_j) for x_j in seen]) for x_i in rows]
+    theta, phi = convolve(block.theta, rows), convolve(block.phi, seen)
+    if block.similarity == "embedded gaussian":  # equations (3) and (4)
+        return [softmax([block.factor * dot(t, p) for p in phi]) for t in theta]
+    if block.similarity == "dot product":  # equation (5)
+        return [[dot(t, p) / len(seen) for p in phi] for t in theta]
+    w_f = block.pair.weight.flatten().tolist()  # equation (6)
+    return [[max(0.0, dot(w_f, t + p)) / len(seen) for p in phi] for t in theta]
+
+
+def naive(block: NonLocal, x: Image) -> tuple[Image, dict[str, Any]]:
+    """Equations (1) to (6) of the paper, one pair of positions at a time."""
+    output, maps = [], []
+    for sample in x:
+        height, width = len(sample[0]), len(sample[0][0])
+        rows, seen = positions(sample), positions(pooled(sample, block.subsample))
+        pairs, g = weigh(block, rows, seen), convolve(block.g, seen)
+        y = [  # equation (1)
+            [sum(pairs[i][j] * g[j][c] for j in range(len(seen))) for c in range(len(g[0]))] for i in range(len(rows))
+        ]
+        z = convolve(block.out, y)
+        if isinstance(block.norm, nn.BatchNorm2d):
+            norm = block.norm
+            mean, var, weight, bias = (
+                t.tolist() for t in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+            )
+            z = [
+                [(v - mean[c]) / (var[c] + norm.eps) ** 0.5 * weight[c] + bias[c] for c, v in enumerate(row)]
+                for row in z
+            ]
+        output.append(
+            [
+                [[z[i * width + j][c] + sample[c][i][j] for j in range(width)] for i in range(height)]
+                for c in range(len(sample))
+            ]
+        )
+        maps.append(pairs)
+    return output, {"pairs": maps}
+
+
+def small(channels: int, looking: int, looked: int) -> bool:
+    """Whether two forms keep to the matrix of all pairs: it is smaller than the features that it is made from."""
+    return looking * looked <= channels * (looking + looked)
+
+
+def count(case: Case) -> dict[str, int]:
+    """The cost of the form that ``forward`` computes, counted from the equations."""
+    o = {"reduction": 2, "similarity": "embedded gaussian", "subsample": 1, "norm": True, "bias": False, **case.options}
+    c, d = o["channels"], o["channels"] // o["reduction"]
+    n = case.height * case.width
+    m = ceil(case.height / o["subsample"]) * ceil(case.width / o["subsample"])
+    layers = 2 if o["similarity"] == "gaussian" else 4
+    parameters = layers * c * d + o["bias"] * ((layers - 1) * d + c) + 2 * c * o["norm"]
+    macs = (2 * n + 2 * m) * c * d  # θ and W_z at every position, φ and g at those that are looked at
+    if o["similarity"] == "embedded gaussian":
+        macs += 2 * n * m * d
+    elif o["similarity"] == "gaussian" and small(c, n, m):  # no θ and φ
+        macs = (n + m) * c * d + n * m * (c + d)
+    elif o["similarity"] == "gaussian":  # g after the mean
+        macs = 2 * n * c * d + 2 * n * m * c
+    elif o["similarity"] == "dot product":
+        macs += min(2 * n * m * d, (n + m) * d * d)
+    else:
+        parameters += 2 * d
+        macs += (n + m) * d + n * m * d * small(c, n, m)
+    return {"parameters": parameters, "macs": macs}
+
+
+def options(*similarities: str) -> st.SearchStrategy[dict[str, Any]]:
+    """Draw the constructor's arguments."""
+
+    @st.composite
+    def draw_options(draw: st.DrawFn) -> dict[str, Any]:
+        channels = draw(st.integers(1, 8))
+        divisors = [r for r in range(1, channels + 1) if channels % r == 0]
+        similarity = draw(st.sampled_from(similarities))
+        return {
+            "channels": channels,
+            "reduction": draw(st.sampled_from(divisors)),
+            "similarity": similarity,
+            "subsample": draw(st.integers(1, 3)),
+            "scale": similarity == "embedded gaussian" and draw(st.booleans()),
+            "norm": draw(st.booleans()),
+            "bias": draw(st.booleans()),
+        }
+
+    return draw_options()
+
+
+def keys(block: NonLocal, known: dict[str, int]) -> dict[str, int]:
+    side = block.subsample
+    return {} if side == 1 else {"m": ceil(known["h"] / side) * ceil(known["w"] / side)}
+
+
+SPEC = Spec(
+    name="non_local",
+    cases=cases(options("embedded gaussian", "gaussian"), height=(1, 4), width=(1, 4)),
+    fixed=(
+        Case({"channels": 4}, batch=2, height=2, width=3),
+        Case({"channels": 4, "bias": True, "norm": False, "subsample": 2, "scale": True}, height=3, width=3, seed=1),
+        Case({"channels": 4, "reduction": 4, "similarity": "gaussian"}, batch=2, height=4, width=3, seed=2),
+        Case({"channels": 4, "similarity": "gaussian", "bias": True, "subsample": 2}, height=3, width=2, seed=3),
+    ),
+    naive=naive,
+    sizes=keys,
+    cost=count,
+    identity_at_start=True,
+    no_gradient={"phi.bias": "it adds one number to all similarities of a query, and the softmax takes that away"},
+    bad_arguments=(
+        BadArguments({"channels": 9}, ValueError, "channels=9 is not divisible by reduction=2.*1, 3, 9"),
+        BadArguments({"channels": 0}, ValueError, "channels=0 is not positive"),
+        BadArguments({"channels": 8, "reduction": 0}, ValueError, "reduction=0 is not positive"),
+        BadArguments({"channels": 8, "subsample": 0}, ValueError, "subsample=0 is not positive"),
+        BadArguments({"channels": 8, "subsample": 1.5}, TypeError, r"subsample=1\.5 is not a whole number"),
+        BadArguments({"channels": 8, "similarity": "cosine"}, ValueError, "'cosine' is not one of 'embedded gaussian'"),
+        BadArguments({"channels": 8, "similarity": "gaussian", "scale": True}, ValueError, "scale=True belongs to"),
+    ),
+    bad_inputs=bad_images(),
+)
+
+#: The two forms without a softmax, in which a bias of φ does count.
+PLAIN = replace(
+    SPEC,
+    cases=cases(options("dot product", "concatenation"), height=(1, 4), width=(1, 4)),
+    fixed=(
+        Case({"channels": 4, "similarity": "dot product"}, batch=2, height=2, width=3),
+        Case({"channels": 4, "similarity": "dot product", "bias": True, "subsample": 2}, height=4, width=3, seed=1),
+        Case({"channels": 4, "similarity": "concatenation", "norm": False}, batch=2, height=4, width=3, seed=2),
+        Case({"channels": 4, "similarity": "concatenation", "bias": True, "subsample": 2}, height=3, width=3, seed=3),
+    ),
+    no_gradient={},
+)
+
+
+@pytest.mark.parametrize("number", LAWS)
+def test_the_laws_hold_for_the_forms_without_a_softmax(number: int) -> None:
+    LAWS[number](PLAIN, 60)
+
+
+def test_the_entry_has_the_cost_of_the_default() -> None:
+    case = Case({"channels": 64}, height=14, width=9)
+    assert count(case) == {
+        which: cost.evaluate("non_local", which, channels=64, height=14, width=9) for which in count(case)
+    }
+    biased = {"channels": 64, "reduction": 4, "bias": True}
+    assert count(Case(biased))["parameters"] == cost.evaluate("non_local", "parameters", **biased)
+
+
+def awake(channels: int, similarity: str = SIMILARITIES[0], **options: Any) -> NonLocal:
+    """Build a block that is no longer the identity, in float64 and eval mode."""
+    block = NonLocal(channels, similarity=similarity, **options).double().eval()
+    if isinstance(block.norm, nn.BatchNorm2d):
+        nn.init.ones_(block.norm.weight)
+    return block
+
+
+def test_a_mean_computed_by_hand() -> None:
+    """Inner products 0, ln 2, ln 3 with the keys: weights 1/6, 2/6, 3/6."""
+    block = awake(2, reduction=2, norm=False)
+    with torch.no_grad():
+        for layer, weights in ((block.theta, [1, 0]), (block.phi, [0, 1]), (block.g, [1, 0])):
+            layer.weight.copy_(torch.tensor(weights).view(1, 2, 1, 1))
+        block.out.weight.copy_(torch.tensor([1, 0]).view(2, 1, 1, 1))
+    first, second = torch.tensor([1.0, 3.0, 4.0]), torch.tensor([1.0, 2.0, 3.0]).log()
+    x = torch.stack([first, second])[None, :, None].double()
+    output, maps = block.attend(x)
+    torch.testing.assert_close(maps["pairs"][0, 0], torch.tensor([1, 2, 3]).double() / 6)
+    torch.testing.assert_close(output[0, 0, 0, 0], torch.tensor(1 + (1 + 6 + 12) / 6).double())
+
+
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+def test_one_layer_couples_every_pair_of_positions(similarity: str) -> None:
+    torch.manual_seed(0)
+    block = awake(4, similarity)
+    jacobian = torch.autograd.functional.jacobian(block, torch.randn(1, 4, 3, 4, dtype=torch.float64))
+    touched = (jacobian != 0).sum(dim=(0, 1, 4, 5))  # (i, j, p, q): how many of the channels depend on each other
+    if similarity == "concatenation":  # a position whose sum is negative says nothing: ReLU
+        assert (touched > 0).double().mean() > 0.3
+    else:
+        assert (touched > 0).all()
+
+
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+def test_shuffled_positions_give_shuffled_outputs(similarity: str) -> None:
+    block, x = awake(4, similarity), torch.randn(2, 4, 3, 4, dtype=torch.float64)
+    order = torch.randperm(12)
+    shuffled = x.flatten(2)[..., order].view_as(x)
+    torch.testing.assert_close(block(shuffled), block(x).flatten(2)[..., order].view_as(x))
+
+
+@pytest.mark.parametrize("norm", [True, False])
+def test_only_the_last_layer_learns_in_the_first_step(norm: bool) -> None:
+    block = NonLocal(8, norm=norm, bias=True)
+    block(torch.randn(4, 8, 3, 3)).square().sum().backward()
+    learns = {name for name, p in block.named_parameters() if p.grad.any()}
+    assert learns == ({"norm.weight", "norm.bias"} if norm else {"out.weight", "out.bias"})
+
+
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_fresh_block_leaves_values_and_layout(similarity: str, layout: torch.memory_format) -> None:
+    """To the last bit: in another layout the next convolution would round otherwise."""
+    block, x = NonLocal(8, similarity=similarity), torch.randn(2, 8, 5, 6).contiguous(memory_format=layout)
+    for output in (block(x), block.attend(x)[0]):
+        assert torch.equal(output, x)
+        assert output.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+def test_forward_needs_a_quarter_of_the_memory(similarity: str) -> None:
+    block, x = NonLocal(64, similarity=similarity), torch.randn(1, 64, 32, 32)
+    for training in (False, True):
+        assert cost.peak(block, x, training=training) <= 0.25 * cost.peak(Literal(block), x, training=training)
+
+
+@pytest.mark.parametrize("similarity", ["gaussian", "concatenation"])
+@pytest.mark.parametrize(("channels", "literal"), [(2, False), (8, True)])
+def test_the_matrix_is_kept_where_it_is_small(similarity: str, channels: int, literal: bool) -> None:
+    block, x = awake(channels, similarity), torch.randn(1, channels, 3, 4, dtype=torch.float64)
+    expected, _ = block.attend(x)
+    called = []
+    block.attend = lambda x: (called.append(x), (expected, {}))[1]
+    torch.testing.assert_close(block(x), expected)
+    assert bool(called) == literal
+
+
+def test_large_similarities_do_not_overflow() -> None:
+    block, x = awake(8, "gaussian").float(), 50 * torch.randn(1, 8, 4, 5)
+    torch.testing.assert_close(block(x), block.attend(x)[0])
+    assert block(x).isfinite().all()
+
+
+def test_concatenation_in_bfloat16_sums_thousands() -> None:
+    block = awake(16, "concatenation", norm=False, reduction=1)
+    nn.init.normal_(block.out.weight)
+    x = torch.randn(1, 16, 64, 64, dtype=torch.float64)
+    expected = block.attend(x)[0]
+    error = (block.bfloat16()(x.bfloat16()).double() - expected).abs().max() / expected.abs().max()
+    assert error < 0.05
+
+
+# What popular copies do otherwise, in our words: the laws see each.
+
+
+class MultipliedByRoot(NonLocal):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.factor = 1 / self.factor  # divides by d^-0.5
+
+
+class WithoutShortcut(NonLocal):
+    def _add(self, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return super()._add(y, x) - x
+
+
+class ScaledByWidth(NonLocal):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.factor = self.channels**-0.5  # of the input, not of the queries
+
+
+class SoftmaxOverQueries(NonLocal):
+    def attend(self, x: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        queries, keys = self._queries_and_keys(x, x)
+        pairs = (queries @ keys.transpose(1, 2) * self.factor).softmax(dim=1)
+        g = self.g(x).flatten(2).transpose(1, 2)
+        return self._add(pairs @ g, x), {"pairs": pairs}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.attend(x)[0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "number", "says"),
+    [
+        (MultipliedByRoot, 2, "the output differs|the map 'pairs'"),
+        (WithoutShortcut, 9, "the output at initialisation"),
+        (ScaledByWidth, 2, "the output differs|the map 'pairs'"),
+        (SoftmaxOverQueries, 3, "summed over its axes"),
+    ],
+)
+def test_wrong_copies_are_caught(wrong: type[NonLocal], number: int, says: str) -> None:
+    def reference(block: NonLocal, x: Image) -> tuple[Image, dict[str, Any]]:
+        given, block.factor = block.factor, (block.channels // 2) ** -0.5
+        try:
+            return naive(block, x)
+        finally:
+            block.factor = given
+
+    case = Case({"channels": 4, "scale": True}, height=3, width=4)
+    spec = replace(SPEC, cases=st.just(case), fixed=(case,), naive=reference).with_build(wrong)
+    with pytest.raises(AssertionError, match=says):
+        LAWS[number](spec, 5)
+
+
+# The tasks.
+
+
+@pytest.mark.parametrize("keys", [4, 64])
+def test_every_asker_finds_its_bit_on_the_left(keys: int) -> None:
+    task = tasks.distant_copy(keys=keys, train=20, test=10)
+    x, y = task.train
+    words = x[:, :6].permute(0, 2, 3, 1)
+    for sample in range(20):
+        holders = {
+            tuple(w.tolist()): b
+            for w, b in zip(words[sample, :, :8].flatten(0, 1), x[sample, 6, :, :8].flatten(), strict=True)
+        }
+        assert len(holders) == keys
+        asked = words[sample, :, -8:].flatten(0, 1)
+        assert [holders[tuple(w.tolist())] > 0 for w in asked] == [bool(bit) for bit in y[sample]]
+    assert not x[:, :, :, 8:12].any()
+    assert not x[:, 6, :, 12:].any()
+
+
+def test_tasks_depend_on_their_seed_alone() -> None:
+    for make in (tasks.distant_copy, tasks.which_is_left):
+        before = torch.get_rng_state()
+        one, two, other = (make(seed, train=50, test=20) for seed in (3, 3, 4))
+        assert all(torch.equal(a, b) for a, b in zip((*one.train, *one.test), (*two.train, *two.test), strict=True))
+        assert not torch.equal(one.train[0], other.train[0])
+        assert not torch.equal(one.train[0][:20], one.test[0])
+        assert torch.equal(before, torch.get_rng_state())
+
+
+def test_keys_that_are_no_power_of_two_are_refused() -> None:
+    with pytest.raises(ValueError, match="keys=6 is not one of 2, 4, 8, 16, 32, 64"):
+        tasks.distant_copy(keys=6)
+
+
+def test_short_convolutions_cannot_see_the_holders() -> None:
+    """Three 3 × 3 convolutions reach three cells; there are four between the squares."""
+    network = tasks.Copier(*(nn.Conv2d(16, 16, 3, padding=1) for _ in range(3))).double()
+    x = tasks.distant_copy(train=2, test=2).train[0].double().requires_grad_()
+    network(x).sum().backward()
+    assert not x.grad[..., :8].any()
+    assert x.grad[..., 12:].any()
+
+
+def test_the_counting_limit_is_that_of_small_cases() -> None:
+    """For one number and K keys: K + 1 of the 2^K sets of answers, and what is nearest found by trying."""
+    assert tasks.counting_limit(4, 4) == tasks.counting_limit(8, 16) == 1
+    for keys in (2, 3, 4):
+        sets = torch.cartesian_prod(*[torch.tensor([0, 1])] * keys)
+        thresholds = torch.stack([(torch.arange(keys) < at).long() for at in range(keys + 1)])  # one key after another
+        right = (sets[:, None] == thresholds[None]).double().mean(dim=2).amax(dim=1).mean().item()
+        assert right <= tasks.counting_limit(keys, 1) + 1e-12
+
+
+def test_mirror_images_have_opposite_classes_and_the_same_positions() -> None:
+    x, y = tasks.which_is_left(train=10, test=40).test
+    assert torch.equal(x[0::2], x[1::2].flip(3))
+    assert torch.equal(y[0::2], 1 - y[1::2])
+
+
+def test_a_network_without_coordinates_answers_mirror_images_alike() -> None:
+    task = tasks.which_is_left(train=10, test=40)
+    network = tasks.Judge(awake(16).float()).eval()
+    scores = network(task.test[0])
+    torch.testing.assert_close(scores[0::2], scores[1::2])
+    assert evaluate(network, task) == 0.5
+    informed = tasks.Judge(awake(16).float(), coordinates=True).eval()(task.test[0])
+    assert not torch.allclose(informed[0::2], informed[1::2], atol=1e-3)
+
+
+# The exercises.
+
+
+def reorder(theta, phi, g):
+    return theta @ (phi.transpose(1, 2) @ g) / phi.shape[1]
+
+
+def smallest_side(channels, reduction):
+    side = 1
+    while side**2 <= 2 * channels:
+        side += 1
+    return side
+
+
+def equivariant(block, x):
+    order = torch.randperm(x.shape[2] * x.shape[3])
+
+    def shuffle(x):
+        return x.flatten(2)[..., order].view_as(x)
+
+    return torch.allclose(block(shuffle(x)), shuffle(block(x)), atol=1e-5)
+
+
+def research(**changes):
+    scores = {"scaled": [0.9, 0.92, 0.95], "unscaled": [0.8, 0.84, 0.83]}
+    runs = [Run(name, s, v, (), 0.0, 100) for name, own in scores.items() for s, v in enumerate(own)]
+    made = Comparison("a task", "accuracy", 0.5, 10, 8, "cpu", tuple(runs))
+    interval = made.difference("scaled", "unscaled")
+    claim = "With the factor the copy task is learned better."
+    return {"claim": claim, "comparison": made, "interval": interval, "verdict": interval.verdict} | changes
+
+
+SOLUTIONS = {
+    "non_local.1": [1 / 6, 1 / 3, 1 / 2, 4],
+    "non_local.2": reorder,
+    "non_local.3": {"norm.weight", "norm.bias"},
+    "non_local.4": smallest_side,
+    "non_local.5": equivariant,
+    "non_local.6": research(),
+}
+
+WRONG = [
+    ("non_local.1", [1, 2, 3, 24], "What does 𝒞 divide them by"),
+    ("non_local.1", [1 / 6, 1 / 3, 1 / 2, 24], "The weights are right"),
+    ("non_local.1", [1 / 3, 1 / 3, 1 / 3, 13 / 3], "That is the plain mean"),
+    ("non_local.1", [1 / 6, 1 / 3, 1 / 2], r"Expected shape \(4,\)"),
+    ("non_local.1", [0.5, 1 / 3, 1 / 6, 4], r"look again at \[0\], \[2\]"),
+    ("non_local.2", lambda t, p, g: t @ p.transpose(1, 2) @ g / p.shape[1], "holds .* bytes at once"),
+    ("non_local.2", lambda t, p, g: t @ (p.transpose(1, 2) @ g), "divides by the number of positions"),
+    ("non_local.2", lambda t, p, g: t @ (p.transpose(1, 2) @ g) / t.shape[1], "not of those that look"),
+    ("non_local.2", lambda t, p, g: (t @ p.transpose(1, 2)).softmax(2) @ g, "That is the softmax form"),
+    ("non_local.2", lambda t, p, g: p, "Expected shape"),
+    ("non_local.3", {"norm.weight"}, "You name 1 of the 2 parameters"),
+    ("non_local.3", {"norm.weight", "norm.bias", "out.weight"}, "out.weight: no gradient but 0"),
+    ("non_local.3", {"norm.gamma"}, "No parameter is called 'norm.gamma'"),
+    ("non_local.3", "norm.weight", "Expected a set of parameters' names"),
+    ("non_local.4", lambda c, r: math.isqrt(2 * c - 1) + 1, "More than, not as many as"),
+    ("non_local.4", lambda c, r: math.isqrt(4 * c) + 1, "The pairs take two products"),
+    ("non_local.4", lambda c, r: math.isqrt(c) + 1, "There are four"),
+    ("non_local.4", lambda c, r: 2 * c + 1, "the side of a square"),
+    ("non_local.4", lambda c, r: 4.5, "Expected|expected a whole number"),
+    ("non_local.5", lambda block, x: True, "For a 3 × 3 convolution: expected False"),
+    ("non_local.5", lambda block, x: False, "For a non-local block: expected True"),
+    ("non_local.5", lambda block, x: torch.equal(block(x.flip(3)), block(x).flip(3)), "expected"),
+    ("non_local.5", lambda block, x: block(x) == x, "expected True or False"),
+    ("non_local.6", {"claim": "one two three four five"}, "Expected a dictionary with the keys"),
+    ("non_local.6", research(claim="better"), "a claim of at least five words"),
+    ("non_local.6", research(verdict="lower"), "your verdict is 'lower'"),
+    ("non_local.6", research(comparison=None), "Expected a training.Comparison"),
+]
+
+
+@pytest.mark.parametrize("name", SOLUTIONS)
+def test_solutions_pass(name: str) -> None:
+    result = judge(find(name), SOLUTIONS[name])
+    assert result.passed, result.message
+
+
+@pytest.mark.parametrize("name", SOLUTIONS)
+@pytest.mark.parametrize("empty", [None, ...])
+def test_no_answer_is_not_a_wrong_answer(name: str, empty: object) -> None:
+    assert not judge(find(name), empty).answered
+
+
+@pytest.mark.parametrize(("name", "answer", "told"), WRONG)
+def test_wrong_answers_are_told_what_is_wrong(name: str, answer: object, told: str) -> None:
+    result = judge(find(name), answer)
+    assert result.answered
+    assert not result.passed
+    assert re.search(told, " ".join(result.message.split())), result.message
+
+
+def test_every_exercise_has_a_solution_and_four_wrong_answers() -> None:
+    ids = [each.id for each in EXERCISES]
+    assert ids == list(SOLUTIONS)
+    assert all(sum(name == each for each, _, _ in WRONG) >= 4 for name in ids)
