@@ -75,19 +75,24 @@ class Mechanisms(SphinxDirective):
         return nodes.definition_list_item("", term, nodes.definition("", about))
 
     def _written(self, entry: Entry) -> bool:
-        return entry.ready and entry.document in self.env.found_docs
+        return entry.ready and _home(entry).document in self.env.found_docs
 
     def _name(self, entry: Entry, text: str) -> nodes.Node:
         """Return a mechanism's name, a link where its chapter is written."""
         if not self._written(entry):
             return nodes.inline("", text, classes=["unwritten"])
-        return self._link(nodes.inline("", text), "std", "doc", f"/{entry.document}")
+        return self._link(nodes.inline("", text), "std", "doc", f"/{_home(entry).document}")
 
     def _link(self, shown: nodes.Node, domain: str, kind: str, target: str) -> addnodes.pending_xref:
         """Return a link that Sphinx resolves, or warns of."""
         here = self.env.docname
         to = {"refdomain": domain, "reftype": kind, "reftarget": target}
         return addnodes.pending_xref("", shown, **to, refdoc=here, refexplicit=True, refwarn=True)
+
+
+def _home(entry: Entry) -> Entry:
+    """Return the mechanism in whose chapter this one stands: mostly itself."""
+    return entries()[entry.chapter or entry.name]
 
 
 def _join(parts: list[nodes.Node]) -> nodes.inline:
