@@ -114,6 +114,40 @@ def test_the_dark_mode_is_left_for_printing(browser: Any, address: str) -> None:
         assert themes == ["dark", "light", "dark"]
 
 
+def test_the_explorers_of_the_book_come_to_life(wide: Look) -> None:
+    page = wide.visit("notebooks/self_attention/non_local.html")
+    explorers = page.locator(".attention-figure:has(.attention-stage)")
+    assert explorers.count() >= 1
+    for explorer in explorers.all():
+        stage, says = explorer.locator(".attention-stage"), explorer.get_by_role("status")
+        stage.scroll_into_view_if_needed()
+        box = stage.bounding_box()
+        stage.hover(position={"x": box["width"] - 3, "y": box["height"] - 3})
+        moved = says.inner_text()
+        assert "attends" in moved
+        stage.hover(position={"x": 3, "y": 3})
+        assert says.inner_text().startswith("Row 0, column 0")
+        page.keyboard.press("Tab")
+        stage.focus()
+        page.keyboard.press("ArrowRight")
+        assert says.inner_text().startswith("Row 0, column 1")
+    assert wide.noise == []
+
+
+def test_the_players_of_the_book_play(narrow: Look) -> None:
+    page = narrow.visit("notebooks/spatial/stn.html")
+    player = page.locator(".attention-figure:has(input[type=range])").first
+    slider = player.locator("input[type=range]")
+    last = slider.input_value()
+    assert last == slider.get_attribute("max"), "it rests on the last frame"
+    slider.fill("0")
+    first = player.inner_text()
+    player.get_by_role("button").click()
+    page.wait_for_function("([node, last]) => node.value === last", arg=[slider.element_handle(), last], timeout=30_000)
+    assert player.inner_text() != first
+    assert narrow.noise == []
+
+
 def test_menus_open_on_a_phone(narrow: Look) -> None:
     page = narrow.visit(f"{chapters()[0] if chapters() else listed()[1]}.html")
     link = page.locator(f".bd-links a[href$='{listed()[1].rpartition('/')[2]}.html']").first
