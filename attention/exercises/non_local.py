@@ -20,9 +20,9 @@ from attention.lab.checks import (
     expect_close,
     expect_function,
     expect_numbers,
+    expect_research,
     expect_tensor,
 )
-from attention.lab.training import Comparison, Interval
 from attention.self_attention.dot_product import DotProductAttention
 from attention.self_attention.non_local import NonLocal
 
@@ -72,7 +72,7 @@ def _reorders(answer: Any) -> None:
         right = theta @ phi.transpose(1, 2) @ g / seen
         received = expect_tensor(call(answer, theta, phi, g, about=about), right, f"the output for {about}")
         mistakes = [
-            (right * seen, "Equation (5) divides by the number of positions that are looked at."),
+            (right * seen, "The dot-product form divides by the number of positions that are looked at."),
             (right * seen / shape[1], "Divide by the number of positions that are looked at, not of those that look."),
             ((theta @ phi.transpose(1, 2)).softmax(2) @ g, "That is the softmax form, which knows no such short cut."),
         ]
@@ -183,54 +183,14 @@ def _awake(block: NonLocal) -> NonLocal:
 
 
 def _reports_research(answer: Any) -> None:
-    keys = ("claim", "comparison", "interval", "verdict")
-    if not isinstance(answer, dict) or set(answer) != set(keys):
-        received = f"the keys {', '.join(map(str, answer))}" if isinstance(answer, dict) else type(answer).__name__
-        raise Wrong(f"Expected a dictionary with the keys {', '.join(keys)}, received {received}.")
-    claim, comparison, interval, verdict = (answer[key] for key in keys)
-    expect(
-        isinstance(claim, str) and len(claim.split()) >= 5,
-        f"Expected a claim of at least five words, received {describe(claim)}.",
-        "Say what is better than what, on which task, by which measure: a sentence that can turn out false.",
-    )
-    expect(
-        isinstance(comparison, Comparison) and len(comparison.names) >= 2 and len(comparison.seeds) >= 3,
-        "Expected a training.Comparison of two models or more, with three seeds or more.",
-        "training.compare({…}, task, seeds=…, steps=…) makes one.",
-    )
-    expect(
-        isinstance(interval, Interval) and {interval.first, interval.second} <= set(comparison.names),
-        f"Expected interval to compare two of {', '.join(comparison.names)}, received {describe(interval)}.",
-        "comparison.difference(first, second) computes it.",
-    )
-    sizes = {comparison.of(name)[0].parameters for name in (interval.first, interval.second)}
-    expect(
-        len(sizes) == 1,
-        f"The two models differ in parameters: {' and '.join(f'{size:,}' for size in sorted(sizes))}.",
-        "A factor needs no weights: what else did you change?",
-    )
-    right = comparison.difference(interval.first, interval.second)
-    expect(
-        math.isclose(interval.low, right.low, abs_tol=1e-9) and math.isclose(interval.high, right.high, abs_tol=1e-9),
-        f"Expected the paired 95% interval {right.low:.4f} to {right.high:.4f}, received {interval.low:.4f} to "
-        f"{interval.high:.4f}.",
-        "Subtract seed by seed, and take the interval of those differences.",
-    )
-    allowed = ("higher", "lower", "undecided")
-    known = isinstance(verdict, str) and verdict in allowed
-    expect(known, f"Expected the verdict to be one of {', '.join(allowed)}, received {describe(verdict)}.")
-    expect(
-        verdict == right.verdict,
-        f"The interval goes from {right.low:.4f} to {right.high:.4f}, and your verdict is {verdict!r}.",
-        "Does the interval hold 0?",
-    )
+    expect_research(answer, "A factor needs no weights: what else did you change?")
 
 
 EXERCISES = (
     Exercise(
         "non_local.1",
         "A mean of three values by hand",
-        "equations (1) and (4) of the paper, y_i = 1/𝒞 Σ_j f(x_i, x_j) g(x_j) with f = exp(θ(x_i)·φ(x_j))",
+        "equations (1) and (3) of the paper, y_i = 1/𝒞 Σ_j f(x_i, x_j) g(x_j) with f = exp(θ(x_i)·φ(x_j))",
         (_mean_by_hand,),
         "Three inner products, three exponentials, their sum, three quotients; only then the values.",
         "three weights that sum to 1, and the mean that they make, to 0.005.",
@@ -238,7 +198,7 @@ EXERCISES = (
     Exercise(
         "non_local.2",
         "The dot product without its matrix",
-        "equation (5) of the paper, y_i = 1/N Σ_j θ(x_i)·φ(x_j) g(x_j)",
+        "equation (4) of the paper, y_i = 1/N Σ_j θ(x_i)·φ(x_j) g(x_j)",
         (_reorders,),
         "Write the sum over j as a product of three matrices, and choose where the brackets go.",
         "the dot-product form, also where fewer positions are looked at, and without a matrix of all pairs.",
@@ -270,7 +230,7 @@ EXERCISES = (
     Exercise(
         "non_local.6",
         "Does the factor 1/√d matter?",
-        "equation (4) of the paper, against the same with 1/√d",
+        "equation (3) of the paper, against the same with 1/√d",
         (_reports_research,),
         "State the claim before you run anything; then compare with the same seeds, and read the interval.",
         "at least three seeds, models of equal size, the paired interval of their differences, and a verdict that "

@@ -38,7 +38,8 @@ class NonLocal(Attention):
     ``attend`` computes the matrix of all pairs. ``forward`` is the same function without it: the softmax forms by
     PyTorch's ``scaled_dot_product_attention``; the dot product by associativity,
     $\theta (\phi^\top g)$ for $(\theta \phi^\top) g$, where that is less work; concatenation, a sum over those
-    $j$ whose $b_j$ is above $-a_i$, by sorting the $b_j$ and summing in that order once.
+    $j$ whose $b_j$ is above $-a_i$, by sorting the $b_j$ and summing in that order once. The Gaussian and the
+    concatenation keep to the matrix where all pairs are fewer numbers than the features they are made from.
 
     :param channels: number of channels $C$ of the input and the output.
     :param reduction: the ratio $r$ by which $\theta$, $\phi$ and $g$ are narrower than the input; it divides

@@ -60,15 +60,15 @@ def dot(one: list[float], other: list[float]) -> float:
 
 
 def weigh(block: NonLocal, rows: Rows, seen: Rows) -> Rows:
-    """The factor of each pair, f / C: equations (2) to (6)."""
+    """The factor of each pair, f / C: equations (2) to (5)."""
     if block.similarity == "gaussian":  # equation (2)
         return [softmax([dot(x_i, x_j) for x_j in seen]) for x_i in rows]
     theta, phi = convolve(block.theta, rows), convolve(block.phi, seen)
-    if block.similarity == "embedded gaussian":  # equations (3) and (4)
+    if block.similarity == "embedded gaussian":  # equation (3)
         return [softmax([block.factor * dot(t, p) for p in phi]) for t in theta]
-    if block.similarity == "dot product":  # equation (5)
+    if block.similarity == "dot product":  # equation (4)
         return [[dot(t, p) / len(seen) for p in phi] for t in theta]
-    w_f = block.pair.weight.flatten().tolist()  # equation (6)
+    w_f = block.pair.weight.flatten().tolist()  # equation (5)
     return [[max(0.0, dot(w_f, t + p)) / len(seen) for p in phi] for t in theta]
 
 
@@ -495,7 +495,7 @@ WRONG = [
     ("non_local.6", {"claim": "one two three four five"}, "Expected a dictionary with the keys"),
     ("non_local.6", research(claim="better"), "a claim of at least five words"),
     ("non_local.6", research(verdict="lower"), "your verdict is 'lower'"),
-    ("non_local.6", research(comparison=None), "Expected a training.Comparison"),
+    ("non_local.6", research(comparison=None), "to be a training.Comparison"),
 ]
 
 
