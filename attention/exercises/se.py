@@ -24,9 +24,9 @@ from attention.lab.checks import (
     expect_close,
     expect_function,
     expect_numbers,
+    expect_research,
     expect_tensor,
 )
-from attention.lab.training import Comparison, Interval
 
 __all__ = ["EXERCISES"]
 
@@ -275,68 +275,7 @@ def _judge_gates(gates: Tensor, epsilon: float, where: str) -> None:
 
 
 def _reports_research(answer: Any) -> None:
-    keys = ("claim", "comparison", "interval", "verdict")
-    if not isinstance(answer, dict) or set(answer) != set(keys):
-        received = f"the keys {', '.join(map(str, answer))}" if isinstance(answer, dict) else type(answer).__name__
-        raise Wrong(f"Expected a dictionary with the keys {', '.join(keys)}, received {received}.")
-    claim, comparison, interval, verdict = (answer[key] for key in keys)
-    expect(
-        isinstance(claim, str) and len(claim.split()) >= 5,
-        f"Expected a claim of at least five words, received {describe(claim)}.",
-        "Say what is better than what, on which task, by which measure: a sentence that can turn out false.",
-    )
-    expect(
-        isinstance(comparison, Comparison),
-        f"Expected comparison to be a training.Comparison, received {type(comparison).__name__}.",
-        "training.compare({…}, task, seeds=…, steps=…) makes one.",
-    )
-    expect(
-        len(comparison.names) >= 2,
-        f"Expected at least two models in the comparison, received {len(comparison.names)}.",
-    )
-    expect(
-        len(comparison.seeds) >= 3,
-        f"Expected at least 3 seeds, received {len(comparison.seeds)}.",
-        "With one or two seeds there is no telling an effect from chance.",
-    )
-    sizes = {name: comparison.of(name)[0].parameters for name in comparison.names}
-    pair = isinstance(interval, Interval) and f"{interval.first} and {interval.second}"
-    described = pair or describe(interval)
-    expect(
-        isinstance(interval, Interval) and {interval.first, interval.second} <= set(comparison.names),
-        f"Expected interval to compare two of {', '.join(comparison.names)}, received {described}.",
-        "comparison.difference(first, second) computes it.",
-    )
-    expect(
-        sizes[interval.first] == sizes[interval.second],
-        f"The two models differ in parameters: {sizes[interval.first]:,} and {sizes[interval.second]:,}.",
-        "Another squeeze needs no weights: what else did you change?",
-    )
-    right = comparison.difference(interval.first, interval.second)
-    same = all(math.isclose(a, b, abs_tol=1e-9) for a, b in zip(_ends(interval), _ends(right), strict=True))
-    expect(
-        same,
-        f"Expected the paired 95% interval {right.low:.4f} to {right.high:.4f}, received {interval.low:.4f} to "
-        f"{interval.high:.4f}.",
-        "Subtract seed by seed, and take the interval of those differences.",
-    )
-    expect(
-        interval.low < interval.high,
-        "The differences of all seeds are identical.",
-        "Does each seed draw other weights? Or do both models saturate the task, so that it cannot tell them apart?",
-    )
-    allowed = ("higher", "lower", "undecided")
-    known = isinstance(verdict, str) and verdict in allowed
-    expect(known, f"Expected the verdict to be one of {', '.join(allowed)}, received {describe(verdict)}.")
-    expect(
-        verdict == right.verdict,
-        f"The interval goes from {right.low:.4f} to {right.high:.4f}, and your verdict is {verdict!r}.",
-        "Does the interval hold 0?",
-    )
-
-
-def _ends(interval: Interval) -> tuple[float, float, float]:
-    return interval.mean, interval.low, interval.high
+    expect_research(answer, "Another squeeze needs no weights: what else did you change?")
 
 
 _SQUEEZE = "equation (2) of the paper, z_c = 1/(HW) Σ_i Σ_j u_c(i, j)"

@@ -21,6 +21,7 @@ from attention.lab.checks import (
     expect_close,
     expect_function,
     expect_numbers,
+    expect_research,
     expect_tensor,
 )
 
@@ -249,6 +250,10 @@ def _judge_preference(a: Tensor, branch: int, epsilon: float, where: str) -> Non
     raise Wrong(f"For {where}: expected weights of {target:g}, received {low:.4f} to {high:.4f}.", hint)
 
 
+def _reports_research(answer: Any) -> None:
+    expect_research(answer, "Fusing something else needs no weights: what else did you change?")
+
+
 _SELECT = "equation (5) of the paper, a softmax over the branches in each channel"
 
 EXERCISES = (
@@ -292,5 +297,14 @@ EXERCISES = (
         "Make z a constant that is not 0, and then a score that is the same for every input.",
         "the wanted weight for any input, in training and in evaluation, for two and for three branches; the branches "
         "are untouched, and every matrix of scores can learn.",
+    ),
+    Exercise(
+        "sk.6",
+        "What should be fused?",
+        "equations (1) and (2) of the paper, s_c = 1/(HW) Σ_i Σ_j Σ_m u^m_c(i, j)",
+        (_reports_research,),
+        "State the claim before you run anything; then compare with the same seeds, and read the interval.",
+        "at least three seeds, models of equal size, the paired interval of their differences, and a verdict that "
+        "follows from it. Whether the claim is interesting, only you can judge.",
     ),
 )

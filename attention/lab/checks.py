@@ -5,6 +5,7 @@ in order: its type, its shape, its values, its behaviour. The first that fails i
 """
 
 import inspect
+import math
 import textwrap
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from attention.lab.comparison import Comparison, Interval
+
 __all__ = [
     "CheckFailed",
     "Exercise",
@@ -31,6 +34,7 @@ __all__ = [
     "expect_close",
     "expect_function",
     "expect_numbers",
+    "expect_research",
     "expect_shape",
     "expect_tensor",
     "find",
@@ -322,6 +326,78 @@ def expect_close(
         message += f"; look again at {', '.join(f'[{int(i)}]' for i in wrong.flatten().nonzero())}." if place else "."
     hint = next((hint for values, hint in mistakes if _same(received, values, tolerance)), "")
     raise Wrong(message, hint)
+
+
+def expect_research(answer: Any, sizes_hint: str) -> None:
+    """Ask for a small piece of research: its form, not what it found.
+
+    :param answer: a dictionary with ``claim``, a sentence; ``comparison``, two models or more with three seeds or more;
+        ``interval``, the paired one of two models with equally many parameters; ``verdict``, which follows from it.
+    :param sizes_hint: the hint where the two models differ in parameters.
+    :raises Wrong: for the first of these that is not as asked.
+    """
+    keys = ("claim", "comparison", "interval", "verdict")
+    if not isinstance(answer, dict) or set(answer) != set(keys):
+        received = f"the keys {', '.join(map(str, answer))}" if isinstance(answer, dict) else type(answer).__name__
+        raise Wrong(f"Expected a dictionary with the keys {', '.join(keys)}, received {received}.")
+    claim, comparison, interval, verdict = (answer[key] for key in keys)
+    expect(
+        isinstance(claim, str) and len(claim.split()) >= 5,
+        f"Expected a claim of at least five words, received {describe(claim)}.",
+        "Say what is better than what, on which task, by which measure: a sentence that can turn out false.",
+    )
+    expect(
+        isinstance(comparison, Comparison),
+        f"Expected comparison to be a training.Comparison, received {type(comparison).__name__}.",
+        "training.compare({…}, task, seeds=…, steps=…) makes one.",
+    )
+    expect(
+        len(comparison.names) >= 2,
+        f"Expected at least two models in the comparison, received {len(comparison.names)}.",
+    )
+    expect(
+        len(comparison.seeds) >= 3,
+        f"Expected at least 3 seeds, received {len(comparison.seeds)}.",
+        "With one or two seeds there is no telling an effect from chance.",
+    )
+    sizes = {name: comparison.of(name)[0].parameters for name in comparison.names}
+    pair = isinstance(interval, Interval) and f"{interval.first} and {interval.second}"
+    described = pair or describe(interval)
+    expect(
+        isinstance(interval, Interval) and {interval.first, interval.second} <= set(comparison.names),
+        f"Expected interval to compare two of {', '.join(comparison.names)}, received {described}.",
+        "comparison.difference(first, second) computes it.",
+    )
+    expect(
+        sizes[interval.first] == sizes[interval.second],
+        f"The two models differ in parameters: {sizes[interval.first]:,} and {sizes[interval.second]:,}.",
+        sizes_hint,
+    )
+    right = comparison.difference(interval.first, interval.second)
+    same = all(math.isclose(a, b, abs_tol=1e-9) for a, b in zip(_ends(interval), _ends(right), strict=True))
+    expect(
+        same,
+        f"Expected the paired 95% interval {right.low:.4f} to {right.high:.4f}, received {interval.low:.4f} to "
+        f"{interval.high:.4f}.",
+        "Subtract seed by seed, and take the interval of those differences.",
+    )
+    expect(
+        interval.low < interval.high,
+        "The differences of all seeds are identical.",
+        "Does each seed draw other weights? Or do both models saturate the task, so that it cannot tell them apart?",
+    )
+    allowed = ("higher", "lower", "undecided")
+    known = isinstance(verdict, str) and verdict in allowed
+    expect(known, f"Expected the verdict to be one of {', '.join(allowed)}, received {describe(verdict)}.")
+    expect(
+        verdict == right.verdict,
+        f"The interval goes from {right.low:.4f} to {right.high:.4f}, and your verdict is {verdict!r}.",
+        "Does the interval hold 0?",
+    )
+
+
+def _ends(interval: Interval) -> tuple[float, float, float]:
+    return interval.mean, interval.low, interval.high
 
 
 def _same(received: Tensor, values: Tensor, tolerance: float) -> bool:

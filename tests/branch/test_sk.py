@@ -20,6 +20,22 @@ from attention.published import published
 from tests.laws.laws import LAWS
 from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases
 
+
+class FixedChoice(SelectiveKernel):
+    """The chapter's control that chooses once: the weights do not depend on the picture."""
+
+    def weights(self, u: Tensor) -> Tensor:
+        return super().weights(torch.ones_like(u[..., :1, :1]))
+
+
+class NoChoice(SelectiveKernel):
+    """The chapter's control that weighs channels: both branches get the same weight."""
+
+    def weights(self, u: Tensor) -> Tensor:
+        both = super().weights(u)
+        return both[:, 1:].expand_as(both)
+
+
 Image = list[list[list[list[float]]]]
 
 
@@ -338,7 +354,7 @@ def test_cost_of_sknet_101() -> None:
 
 
 @pytest.mark.parametrize(("dilation", "blind", "sees"), [(1, "far", "near"), (2, "near", "far")])
-@pytest.mark.parametrize("kind", [SelectiveKernel, tasks.NoChoice, tasks.FixedChoice])
+@pytest.mark.parametrize("kind", [SelectiveKernel, NoChoice, FixedChoice])
 def test_windows_of_one_size_cannot_tell_the_other_pairs_apart(
     kind: type[SelectiveKernel], dilation: int, blind: str, sees: str
 ) -> None:
@@ -397,11 +413,11 @@ def test_the_limits_are_those_of_the_best_answers() -> None:
 def test_controls_have_the_blocks_parameters_and_choose_less() -> None:
     torch.manual_seed(0)
     options = {"groups": 1, "reduction": 1, "floor": 4}
-    blocks = {kind: kind(4, **options).eval() for kind in (SelectiveKernel, tasks.FixedChoice, tasks.NoChoice)}
+    blocks = {kind: kind(4, **options).eval() for kind in (SelectiveKernel, FixedChoice, NoChoice)}
     x = torch.randn(3, 4, 6, 6)
     assert len({sum(p.numel() for p in block.parameters()) for block in blocks.values()}) == 1
     a = {kind: block.attend(x)[1]["branch"] for kind, block in blocks.items()}
-    assert a[tasks.FixedChoice].std(0).max() < 1e-6 < a[SelectiveKernel].std(0).max()
-    assert a[tasks.NoChoice][:, 0].equal(a[tasks.NoChoice][:, 1])
+    assert a[FixedChoice].std(0).max() < 1e-6 < a[SelectiveKernel].std(0).max()
+    assert a[NoChoice][:, 0].equal(a[NoChoice][:, 1])
     with pytest.raises(ValueError, match=r"dilations=\(1,\) does not give one for each of 2 branches"):
         tasks.with_dilations(blocks[SelectiveKernel], (1,))

@@ -7,6 +7,7 @@ import torch
 
 from attention.exercises import sk
 from attention.lab.checks import check, judge
+from attention.lab.training import Comparison, Interval, Run
 
 # The solutions, as the chapter gives them.
 
@@ -47,7 +48,29 @@ def prefer(block, branch, epsilon, score=None):
             matrix.weight.fill_(t / d if m == branch else 0.0)
 
 
-SOLUTIONS = {"sk.1": [1 / 8, 2 / 8, 5 / 8], "sk.2": receptive_fields, "sk.3": select, "sk.4": added, "sk.5": prefer}
+SCORES = {"difference": [0.70, 0.74, 0.71], "sum": [0.61, 0.66, 0.60]}
+
+
+def research(scores=SCORES, parameters=100, **changes):
+    runs = [
+        Run(name, seed, score, (), 0.0, 100 if name == "sum" else parameters)
+        for name, own in scores.items()
+        for seed, score in enumerate(own)
+    ]
+    made = Comparison("a task", "accuracy", 0.5, 10, 8, "cpu", tuple(runs))
+    interval = made.difference("difference", "sum")
+    claim = "After ten steps the difference scores higher than the sum."
+    return {"claim": claim, "comparison": made, "interval": interval, "verdict": interval.verdict} | changes
+
+
+SOLUTIONS = {
+    "sk.1": [1 / 8, 2 / 8, 5 / 8],
+    "sk.2": receptive_fields,
+    "sk.3": select,
+    "sk.4": added,
+    "sk.5": prefer,
+    "sk.6": research(),
+}
 
 
 def weighted(a, u):
@@ -130,6 +153,13 @@ WRONG = [
     ("sk.5", lambda b, m, e: prefer(b, m, e, math.log((1 - e) / e)), "the others share ε between them"),
     ("sk.5", spoil_kernels, "The branches' own convolutions"),
     ("sk.5", freeze, "no longer has the same trainable parameters"),
+    ("sk.6", {"claim": "x"}, "received the keys claim"),
+    ("sk.6", research(claim="sums are worse"), "at least five words"),
+    ("sk.6", research({k: v[:2] for k, v in SCORES.items()}), "Expected at least 3 seeds, received 2"),
+    ("sk.6", research(parameters=164), "Fusing something else needs no weights"),
+    ("sk.6", research(interval=Interval(0.1, 0.02, 0.2, 3, "difference", "sum")), "Subtract seed by seed"),
+    ("sk.6", research(dict.fromkeys(SCORES, [1.0] * 3)), "all seeds are identical"),
+    ("sk.6", research(verdict="undecided"), "Does the interval hold 0?"),
 ]
 
 

@@ -9,13 +9,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from attention.branch.sk import SelectiveKernel
 from attention.contract import check_positive
 from attention.lab.tasks.task import Task
 
 __all__ = [
-    "FixedChoice",
-    "NoChoice",
     "near_or_far",
     "one_window_limit",
     "reader",
@@ -145,7 +142,7 @@ def reader(block: nn.Module, *, channels: int = 8) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(2, channels, 1, bias=False), block, *mean, nn.Linear(channels, 2))
 
 
-def with_dilations(block: SelectiveKernel, dilations: Sequence[int]) -> SelectiveKernel:
+def with_dilations(block: nn.Module, dilations: Sequence[int]) -> nn.Module:
     """Give the branches of a block other dilations, and with them other windows; the parameters stay.
 
     :param block: changed in place.
@@ -159,26 +156,3 @@ def with_dilations(block: SelectiveKernel, dilations: Sequence[int]) -> Selectiv
     for kernel, dilation in zip(block.kernels, dilations, strict=True):
         kernel[0].dilation = kernel[0].padding = (dilation, dilation)
     return block
-
-
-class FixedChoice(SelectiveKernel):
-    """The control that chooses once: the same layers and parameters, but the weights do not depend on the picture.
-
-    What is fused is a vector of ones in place of the means.
-    """
-
-    def weights(self, u: Tensor) -> Tensor:
-        """Compute the weights of the branches, the same for all samples, (batch, branches, channels, 1, 1)."""
-        return super().weights(torch.ones_like(u[..., :1, :1]))
-
-
-class NoChoice(SelectiveKernel):
-    """The control that weighs channels: the same layers make one gate a channel for the sum of two branches.
-
-    Where the block has weights ``a`` and ``1 - a``, both branches get ``a``.
-    """
-
-    def weights(self, u: Tensor) -> Tensor:
-        """Compute the gates, the same for all branches, (batch, branches, channels, 1, 1)."""
-        both = super().weights(u)
-        return both[:, 1:].expand_as(both)
