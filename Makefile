@@ -14,7 +14,7 @@ BOOK_READY := .venv-book/.ready
 FULL_READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint format execute sync colab site figures record bench new-chapter address lock clean
+.PHONY: help book test lint format execute sync colab site figures record bench new-chapter assignments address lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench: $(FULL_READY) ## time each block's fast form against its literal form; TA
 new-chapter: $(FULL_READY) ## lay out the files of a planned chapter: NAME=eca
 	@$(FULL) -m tools.new_chapter $(NAME)
 
+assignments: $(FULL_READY) ## make students' and instructors' notebooks and Gradescope's uploads; NAME=eca makes one
+	@$(FULL) -m tools.assignments $(NAME) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
+
 address: $(FULL_READY) ## change the public addresses everywhere: SITE=https://… REPOSITORY=https://…
 	@$(FULL) -m tools.address --site "$(SITE)" --repository "$(REPOSITORY)"
 
@@ -63,7 +66,7 @@ lock: $(FULL_READY) ## move to the newest versions and pin them in requirements.
 	@$(FULL) -m tools.lock
 
 clean: ## remove all that was built, but not the environments
-	rm -rf _build build dist *.egg-info .pytest_cache .ruff_cache notebooks/.ruff_cache .hypothesis
+	rm -rf _build build dist *.egg-info .pytest_cache .ruff_cache notebooks/.ruff_cache assignments/.ruff_cache .hypothesis
 
 # An environment is made once, and installed again when a pin changes. The stamp is written last, so that an
 # interrupted installation is taken up again.

@@ -1,0 +1,519 @@
+"""Assignment 1: right answers in other words get all points, and each wrong one loses exactly its own."""
+
+import sys
+from textwrap import dedent
+
+import numpy as np
+import pytest
+from scipy.stats import t as student
+
+from tests.assignments.conftest import lost
+from tools import assignments
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the grader has no fences")
+
+# Questions answered independently of each other, so that what is wrong in one stays there; and trained briefly.
+BLOCK = """
+class ECA(nn.Module):
+    def __init__(self, channels, gamma=2, b=1):
+        super().__init__()
+        t = abs(log2(channels) + b) / gamma
+        k = int(t) + 1 - int(t) % 2
+        self.conv = nn.Conv1d(1, 1, k, padding=k // 2, bias=False)
+
+    def gates(self, x):
+        return self.conv(x.mean((2, 3))[:, None])[:, 0].sigmoid()
+
+    def forward(self, x):
+        return x * self.gates(x)[:, :, None, None]
+"""
+COSTS = """
+def eca_cost(channels, k):
+    return k, k * channels
+def se_cost(channels, reduction=16):
+    return 2 * channels**2 // reduction, 2 * channels**2 // reduction
+resnet50 = {"ECA": 86, "SE": 2514944}
+"""
+MEASURE = """
+SEEDS = (0, 1, 2)
+def measure(permute, seeds):
+    task = lambda seed: gate_patterns(seed, permute=permute, train=200, test=100)
+    done = compare(arms, task, steps=20, lr=0.02, seeds=seeds)
+    return {name: done.scores(name) for name in arms}
+"""
+REPORT = """
+scores = {
+    "in order": {"SE": [0.55, 0.57, 0.54], "ECA": [0.98, 0.97, 0.99]},
+    "permuted": {"SE": [0.55, 0.56, 0.57], "ECA": [0.53, 0.58, 0.55]},
+}
+intervals, verdicts = {}, {}
+for name, found in scores.items():
+    interval = Interval.paired(found["ECA"], found["SE"])
+    intervals[name] = [interval.mean, interval.low, interval.high]
+    verdicts[name] = "ECA" if interval.low > 0 else "SE" if interval.high < 0 else "undecided"
+"""
+#: Some of the hidden inputs, and of what is expected for them.
+SECRET = ("2048", "-9", "[3, 7]", "[7, 3, 3]", "14336", "864", "1048576", "4608", "31", "32")
+BASE = {"q4-answer": BLOCK, "q5-answer": COSTS, "q6-answer": MEASURE, "q6-report": REPORT}
+
+# The solution's own answers, to be changed.
+HAND = "gates_by_hand = [3/7, 18/19, 8/9, 1/4]\nk_by_hand = {16: 3, 128: 5, 512: 5}\nentries = 190\nrank = 4"
+SIZE = """
+def kernel_size(channels, gamma=2, b=1):
+    t = abs(log2(channels) / gamma + b / gamma)
+    return 2 * int(t / 2) + 1
+"""
+FUNCTION = """
+def eca_gates(x, weight):
+    y = x.mean((2, 3))
+    k = len(weight)
+    y = nn.functional.pad(y, (k // 2, k // 2))
+    return (y.unfold(1, k, 1) @ weight).sigmoid()
+def eca(x, weight):
+    w = torch.zeros(3, len(weight)); w[1] = weight
+    out = nn.functional.conv2d(x.mean((2, 3))[:, None, None], w[None, None], padding=(1, len(weight) // 2))
+    return x * out[:, 0, 0].sigmoid()[:, :, None, None]
+"""
+
+
+def but(cell: str, *pairs: str) -> str:
+    """Return a cell with some of its text exchanged."""
+    for old, new in zip(pairs[::2], pairs[1::2], strict=True):
+        assert cell.count(old) == 1, old
+        cell = cell.replace(old, new)
+    return cell
+
+
+# Each is (cell, what stands there, the points that it loses, a line of the feedback). Those of one batch are answers to
+# different questions, and are graded together.
+GATES = {"3.2": 5, "3.3": 5, "3.4": 2}
+BATCHES = {
+    "1": {
+        "by hand, turned round": (
+            "q1-answer",
+            but(HAND, "3/7, 18/19, 8/9, 1/4", "12/13, 9/11, 1/9, 1/4"),
+            {"1.1": 3, "1.2": 3},
+            "Hint: The kernel is turned round",
+        ),
+        "the lower of two odd numbers": (
+            "q2-answer",
+            but(SIZE, "int(t / 2)", "int(-(-t // 2) - 1)"),
+            {"2.2": 3},
+            "Where two odd numbers are equally near, the larger one counts.",
+        ),
+        "gates turned round": (
+            "q3-answer",
+            but(FUNCTION, "@ weight)", "@ weight.flip(0))"),
+            GATES,
+            "Hint: The kernel is turned round",
+        ),
+        "a bias": (
+            "q4-answer",
+            but(BLOCK, ", bias=False", ""),
+            {"4.1": 2, "4.2": 2, "4.3": 4, "4.4": 2, "4.5": 3, "4.7": 3},
+            "Hint: Equation (1) has no bias.",
+        ),
+        "a kernel for each channel": (
+            "q5-answer",
+            but(COSTS, "return k, k * channels", "return k * channels, k * channels"),
+            {"5.1": 2, "5.2": 2},
+            "Expected [3, 192] for ECA's cost, received (192, 192).",
+        ),
+        "the normal distribution": (
+            "q6-report",
+            but(
+                REPORT,
+                "[interval.mean, interval.low, interval.high]",
+                "[interval.mean] + [interval.mean + s * (interval.high - interval.mean) * 1.96 / 4.302653 "
+                "for s in (-1, 1)]",
+            ),
+            {"6.2": 4},
+            "Hint: With few seeds, t is larger than the normal 1.96.",
+        ),
+    },
+    "2": {
+        "by hand, a ring": (
+            "q1-answer",
+            but(HAND, "3/7", "3/11", "1/4", "1/7"),
+            {"1.2": 3},
+            "Hint: The last channel is no neighbour of the first.",
+        ),
+        "cut off, and even": (
+            "q2-answer",
+            but(SIZE, "2 * int(t / 2) + 1", "int(t)"),
+            {"2.1": 4, "2.2": 3, "2.3": 3},
+            "Expected [3, 3, 5, 5] for k, received [2, 3, 4, 5].",
+        ),
+        "gates of a ring": (
+            "q3-answer",
+            but(FUNCTION, "nn.functional.pad(y, (k // 2,", "torch.cat([y[:, -(k // 2):], y, y[:, :k // 2]], 1)  # ("),
+            GATES,
+            "Hint: The last channel is no neighbour of the first: beyond the ends are zeros.",
+        ),
+        "always three weights": (
+            "q4-answer",
+            but(BLOCK, "int(t) + 1 - int(t) % 2", "3"),
+            {"4.2": 2, "4.5": 3},
+            "The number of weights depends on the number of channels.",
+        ),
+        "one matrix, and the released network": (
+            "q5-answer",
+            but(COSTS, "return 2 * channels**2 // reduction, 2", "return channels**2 // reduction, 2", "86", "80"),
+            {"5.3": 2, "5.4": 2, "5.5": 2},
+            "Hint: 80 is the authors' network",
+        ),
+        "one verdict for both": (
+            "q6-report",
+            REPORT + "verdicts['permuted'] = 'SE'",
+            {"6.3": 1.5},
+            "For 'permuted', your scores do not give the verdict 'SE'.",
+        ),
+    },
+    "3": {
+        "a tie, the ends of a band, no bottleneck": (
+            "q1-answer",
+            but(HAND, "128: 5", "128: 3", "190", "192", "rank = 4", "rank = 64"),
+            {"1.3": 4, "1.4": 2, "1.5": 2},
+            "Hint: For C = 128, t is exactly 4: of 3 and 5 the larger one counts.",
+        ),
+        "a float": (
+            "q2-answer",
+            but(SIZE, "2 * int(t / 2) + 1", "2.0 * int(t / 2) + 1"),
+            {"2.4": 2},
+            "Expected numbers of type int, received 3.0.",
+        ),
+        "gates of sums": (
+            "q3-answer",
+            but(FUNCTION, "y = x.mean((2, 3))\n", "y = x.sum((2, 3))\n"),
+            GATES,
+            "Hint: These are gates of sums: divide by HW.",
+        ),
+        "out of the graph": (
+            "q4-answer",
+            but(BLOCK, "[:, 0].sigmoid()", "[:, 0].sigmoid().detach()"),
+            {"4.7": 3},
+            "Expected a gradient for one parameter, received 0.",
+        ),
+        "biases": (
+            "q5-answer",
+            but(COSTS, "2514944", "2530992"),
+            {"5.6": 2},
+            "Hint: That is with biases; here they are not counted.",
+        ),
+        "no seed": (
+            "q6-answer",
+            MEASURE.replace("seeds=seeds)", "seeds=[int(x) for x in torch.randperm(10**6)[:len(seeds)]])").replace(
+                "task = ", "torch.seed(); task = "
+            ),
+            {"6.4": 3},
+            "The seed sets the data, the initial weights and the order of the samples.",
+        ),
+        "differences the other way round": (
+            "q6-report",
+            but(REPORT, 'paired(found["ECA"], found["SE"])', 'paired(found["SE"], found["ECA"])'),
+            {"6.2": 4, "6.3": 1.5},
+            "Hint: These are differences SE − ECA; ECA − SE is asked for.",
+        ),
+    },
+    "4": {
+        "γ forgotten": (
+            "q2-answer",
+            but(SIZE, "/ gamma + b / gamma", "/ 2 + 1 / 2"),
+            {"2.3": 3},
+            "γ divides both terms, and the bars stand for the absolute value.",
+        ),
+        "no sigmoid": (
+            "q3-answer",
+            but(FUNCTION, "(y.unfold(1, k, 1) @ weight).sigmoid()", "y.unfold(1, k, 1) @ weight"),
+            GATES,
+            "Hint: The sigmoid is lacking.",
+        ),
+        "normalised over the batch": (
+            "q4-answer",
+            but(BLOCK, "(x.mean((2, 3))[", "((x - x.mean((0, 2, 3), keepdim=True)).mean((2, 3))["),
+            {"4.3": 4, "4.4": 2, "4.5": 3, "4.6": 2, "4.7": 3},
+            "An image's output changes with the other images of its batch.",
+        ),
+        "two seeds": (
+            "q6-answer",
+            but(MEASURE, "(0, 1, 2)", "(0, 1)"),
+            {"6.1": 4, "6.2": 4, "6.3": 3},
+            "Expected at least three seeds, none twice, received [0, 1].",
+        ),
+    },
+    "5": {
+        "no absolute value": (
+            "q2-answer",
+            but(SIZE, "abs(log2(channels) / gamma + b / gamma)", "log2(channels) / gamma + b / gamma"),
+            {"2.3": 3},
+            "the bars stand for the absolute value",
+        ),
+        "more axes, in place, and a sum": (
+            "q3-answer",
+            but(FUNCTION, "weight).sigmoid()", "weight).sigmoid()[:, :, None, None]", "return x *", "return x +"),
+            {"3.1": 2, **GATES, "3.5": 4, "3.6": 2},
+            "Hint: Gates of shape (batch, channels) are asked for, without further axes.",
+        ),
+        "another name for the method": (
+            "q4-answer",
+            but(BLOCK, "def gates(", "def gate(", "self.gates(", "self.gate("),
+            {"4.4": 2, "6.4": 3},  # the experiment calls it, and so does the next one
+            "has no attribute 'gates'",
+        ),
+        "one arm only": (
+            "q6-report",
+            but(REPORT, '"SE": [0.55, 0.56, 0.57], ', "", "in scores.items()", "in []"),
+            {"6.1": 4, "6.2": 4, "6.3": 3},
+            "Expected lists of SE and of ECA in scores['permuted']",
+        ),
+    },
+    "6": {
+        "in place": (
+            "q3-answer",
+            but(FUNCTION, "return x * out[:, 0, 0].sigmoid()[", "x *= out[:, 0, 0].sigmoid()[")
+            + "    return x",
+            {"3.5": 2},
+            "The result is right, but the function changed its input.",
+        ),
+        "a block of its own kernel, not trainable": (
+            "q4-answer",
+            but(BLOCK, "bias=False)", "bias=False).requires_grad_(False)"),
+            {"4.1": 2, "4.2": 2, "4.7": 3, "6.4": 3},
+            "Expected 3 for the number of trainable parameters, received 0.",
+        ),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("batch", BATCHES.values(), ids=[" · ".join(batch) for batch in BATCHES.values()])
+def test_a_wrong_answer_loses_exactly_its_points(submit, batch) -> None:
+    changes = {cell: text for cell, text, _, _ in batch.values()}
+    expected = {number: points for _, _, parts, _ in batch.values() for number, points in parts.items()}
+    graded = submit(BASE | {"q3-answer": FUNCTION} | changes)
+    assert lost(graded) == expected
+    for _, _, _, line in batch.values():
+        assert line in graded.text()
+    assert graded.trouble == []
+    hidden = {f"{q.id}.{n}" for q in graded.questions for n, p in enumerate(q.parts, 1) if getattr(p, "hidden", False)}
+    said = " ".join(line for mark in graded.marks if mark.number in hidden for line in mark.lines)
+    assert not any(number in said for number in SECRET)
+
+
+def test_there_are_enough_wrong_answers() -> None:
+    assert sum(map(len, BATCHES.values())) >= 10
+
+
+OTHERS = {
+    "loops and plain Python": {
+        "q2-answer": """
+            def kernel_size(channels, gamma=2, b=1):
+                t = abs((log2(channels) + b) / gamma)
+                return max(range(1, 99, 2), key=lambda k: (-abs(k - t), k))
+        """,
+        "q3-answer": """
+            def eca_gates(x, weight):
+                rows = []
+                for image in x:
+                    means, row = [channel.mean() for channel in image], []
+                    for c in range(len(means)):
+                        total = 0.0 * means[0]
+                        for j in range(len(weight)):
+                            place = c + j - len(weight) // 2
+                            if 0 <= place < len(means):
+                                total = total + weight[j] * means[place]
+                        row.append(1 / (1 + torch.exp(-total)))
+                    rows.append(torch.stack(row))
+                return torch.stack(rows)
+
+            def eca(x, weight):
+                pairs = zip(x, eca_gates(x, weight))
+                return torch.stack([torch.stack([g * c for g, c in zip(gates, image)]) for image, gates in pairs])
+        """,
+        "q4-answer": BLOCK,
+        "q6-answer": """
+            SEEDS = [3, 1, 4, 15]
+            def measure(permute, seeds):
+                found = {"SE": [], "ECA": []}
+                for seed in seeds:
+                    task = gate_patterns(seed, permute=permute, train=100, test=50)
+                    for name, make in arms.items():
+                        torch.manual_seed(seed)
+                        model = make()
+                        adam = torch.optim.Adam(model.parameters(), lr=0.02)
+                        for rows in torch.randperm(100).split(25):
+                            loss = nn.functional.binary_cross_entropy(model(task.train[0][rows]), task.train[1][rows])
+                            adam.zero_grad(); loss.backward(); adam.step()
+                        right = (model(task.test[0]) > 0.5) == (task.test[1] > 0.5)
+                        found[name].append(right.float().mean())
+                return found
+        """,
+        "q6-report": """
+            import numpy as np
+            scores, intervals, verdicts = {}, {}, {}
+            for name, permute in (("in order", False), ("permuted", True)):
+                scores[name] = found = measure(permute, SEEDS)
+                d = np.array(found["ECA"]) - np.array(found["SE"])
+                half = 3.18 * d.std(ddof=1) / 2
+                intervals[name] = np.array([d.mean(), d.mean() - half, d.mean() + half])
+                verdicts[name] = "undecided" if abs(d.mean()) <= half else "ECA" if d.mean() > 0 else "SE"
+        """,
+    },
+    "einops, and a layer": {
+        "setup": """
+            import torch
+            from torch import nn
+            from math import log
+            from einops import einsum, rearrange, reduce
+            from attention.lab.tasks.se import *
+            from attention import SqueezeExcitation
+            from attention.lab.training import compare, Interval
+        """,
+        "q1-answer": "gates_by_hand = torch.tensor([.429, .947, .889, .25])\nentries, rank = 190.0, torch.tensor(4)\n"
+        "k_by_hand = dict(zip((512, 128, 16), (5.0, 5.0, 3.0)))",
+        "q2-answer": """
+            def kernel_size(channels, gamma=2, b=1):
+                k = int(abs(log(channels, 2) / gamma + b / gamma))
+                return k if k % 2 else k + 1
+        """,
+        "q3-answer": """
+            def eca_gates(x, weight):
+                y = nn.functional.pad(reduce(x, "b c h w -> b c", "mean"), (len(weight) // 2,) * 2)
+                return einsum(y.unfold(-1, len(weight), 1), weight, "b c k, k -> b c").sigmoid()
+            def eca(x, weight):
+                return einsum(x, eca_gates(x, weight), "b c h w, b c -> b c h w")
+        """,
+        "q5-answer": """
+            import numpy as np
+            def eca_cost(channels, k): return [np.int64(k), float(k * channels)]
+            def se_cost(channels, reduction=16):
+                matrices = nn.Linear(channels, channels // reduction), nn.Linear(channels // reduction, channels)
+                return (sum(m.weight.numel() for m in matrices),) * 2
+            resnet50 = {"SE": 2514944.0, "ECA": torch.tensor(86)}
+        """,
+    },
+    "a matrix": {
+        "q2-answer": "kernel_size = lambda channels, gamma=2, b=1: int(2 * (abs(log2(channels) + b) / gamma // 2)) + 1",
+        "q3-answer": """
+            def band(weight, channels):
+                offset = torch.arange(channels)[None] - torch.arange(channels)[:, None] + len(weight) // 2
+                inside = (offset >= 0) & (offset < len(weight))
+                return weight[offset.clamp(0, len(weight) - 1)] * inside
+
+            @torch.no_grad()
+            def eca_gates(x, weight):
+                return torch.special.expit(x.flatten(2).mean(-1) @ band(weight, x.shape[1]).T)
+
+            def eca(x, weight):
+                return (x.permute(2, 3, 0, 1) * eca_gates(x, weight)).permute(2, 3, 0, 1).double()
+        """,
+        "q4-answer": """
+            class ECA(nn.Module):
+                def __init__(self, channels, gamma=2, b=1):
+                    super().__init__()
+                    self.w = nn.ParameterList([nn.Parameter(torch.ones(kernel_size(channels, gamma, b), 1))])
+                    self.register_buffer("eye", torch.eye(channels))
+                def gates(self, x):
+                    return torch.sigmoid(x.mean(dim=[-2, -1]) @ band(self.w[0][:, 0], x.size(1)).mT)
+                def forward(self, x):
+                    return x * self.gates(x).unsqueeze(-1).unsqueeze(-1)
+        """,
+    },
+    "one channel wide, two axes high": {
+        "q3-answer": """
+            def eca_gates(x, weight):
+                y = nn.functional.adaptive_avg_pool2d(x, 1).transpose(1, 2)
+                y = nn.functional.conv2d(y, weight.view(1, 1, -1, 1), padding=(weight.numel() // 2, 0))
+                return y.sigmoid().squeeze(1).squeeze(-1)
+            def eca(x, weight):
+                return x.clone().mul_(eca_gates(x, weight)[..., None, None])
+        """,
+        "q4-answer": """
+            class ECA(nn.Conv1d):
+                def __init__(self, channels, gamma=2, b=1):
+                    k = kernel_size(channels, b=b, gamma=gamma)
+                    super().__init__(1, 1, k, padding="same", bias=False)
+                def gates(self, x):
+                    return super().forward(x.mean((2, 3)).unsqueeze(1)).squeeze(1).sigmoid()
+                def forward(self, x):
+                    return torch.einsum("bchw,bc->bchw", x, self.gates(x))
+        """,
+        "q6-report": REPORT.replace('"undecided"', "'undecided'").replace("[interval.mean,", "(interval.mean,").replace(
+            "interval.high]", "interval.high)"
+        ),
+    },
+    "shifts, and cells that fail": {
+        "q1-text": "1/0",
+        "q2-answer": """
+            from math import floor
+            def kernel_size(channels, gamma=2, b=1):
+                t = abs((channels.bit_length() - 1 + b) / gamma)
+                k = 1
+                while k + 1 <= t:
+                    k += 2
+                return k
+            kernel_size(64) + unknown
+        """,
+        "q3-answer": """
+            def eca_gates(x, weight):
+                y = x.sum(3).sum(2) / x[0, 0].numel()
+                total, half = torch.zeros_like(y), len(weight) // 2
+                for j, w in enumerate(weight):
+                    for c in range(y.shape[1]):
+                        if 0 <= c + j - half < y.shape[1]:
+                            total[:, c] += w * y[:, c + j - half]
+                return 0.5 * (1 + torch.tanh(total / 2))
+            def eca(x, weight):
+                return x * eca_gates(x, weight).reshape(*x.shape[:2], 1, 1).expand_as(x)
+        """,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("answers", OTHERS.values(), ids=OTHERS)
+def test_right_answers_may_be_written_otherwise(submit, answers) -> None:
+    own = {cell: dedent(text) for cell, text in answers.items()}
+    # What is not written otherwise is the solution's own, but for the long training.
+    short = {cell: BASE[cell] for cell in ("q6-answer", "q6-report")}
+    graded = submit(short | own)
+    assert lost(graded) == {}
+    assert graded.score == 90
+
+
+def test_what_is_built_on_a_wrong_answer_is_wrong_too(submit) -> None:
+    """As the instructor's notebook says: question 4 calls what question 3 wrote."""
+    ring = BATCHES["2"]["gates of a ring"][1].split("def eca(")[0]
+    eca = "def eca(x, weight):\n    return x * eca_gates(x, weight)[:, :, None, None]"
+    graded = submit({cell: BASE[cell] for cell in ("q6-answer", "q6-report")} | {"q3-answer": ring + eca})
+    assert lost(graded) == {**GATES, "3.5": 4, "3.6": 2, "4.3": 4, "4.4": 2, "4.5": 3, "4.7": 3}
+
+
+def test_the_stub_gets_nothing(submit, eca) -> None:
+    made = assignments.student(eca)
+    graded = submit({cell.id: cell.source for cell in made.cells})
+    assert graded.score == 0
+    assert {mark.state for mark in graded.marks} == {"open", "person"}
+    assert graded.notes == []
+
+
+def test_the_table_of_quantiles(eca) -> None:
+    names: dict = {"__name__": "grading_file"}
+    exec(compile(eca.grading.read_text(encoding="utf-8"), "grading", "exec"), names)
+    right = [student.ppf(0.975, degrees) for degrees in range(2, 2 + len(names["STUDENT"]))]
+    np.testing.assert_allclose(names["STUDENT"], right, atol=1e-6)
+
+
+def test_the_expected_values_agree_with_a_convolution(eca) -> None:
+    """What numpy expects in the grading file is what torch's own layer computes, and its gradient."""
+    import torch
+
+    names: dict = {"__name__": "grading_file"}
+    exec(compile(eca.grading.read_text(encoding="utf-8"), "grading", "exec"), names)
+    for x, w in (("X1", "V3"), ("X2", "V5"), ("X3", "V7"), ("X4", "V1"), ("X5", "V3")):
+        x, w = torch.tensor(names[x]), torch.tensor(names[w], requires_grad=True)
+        y = torch.nn.functional.conv1d(x.mean((2, 3))[:, None], w[None, None], padding=len(w) // 2)[:, 0]
+        out = x * y.sigmoid()[:, :, None, None]
+        (out * torch.linspace(-1, 1, out.numel()).reshape(out.shape)).sum().backward()
+        kernel = w.detach().numpy()
+        np.testing.assert_allclose(names["gates"](x.numpy(), kernel), y.sigmoid().detach(), atol=1e-5)
+        np.testing.assert_allclose(names["gated"](x.numpy(), kernel), out.detach(), atol=1e-5)
+        np.testing.assert_allclose(names["slope"](x.numpy(), kernel), w.grad, rtol=1e-3, atol=1e-4)
