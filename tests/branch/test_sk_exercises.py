@@ -196,6 +196,6 @@ def test_wrong_answers_are_told_what_is_wrong(exercise: str, answer: object, tol
 
 
 @pytest.mark.parametrize("exercise", SOLUTIONS)
-@pytest.mark.parametrize("odd", ["a word", 3, lambda *a: None, object(), torch.ones(2), {}], ids=repr)
+@pytest.mark.parametrize("odd", ["a word", 3, lambda *a: None, object(), torch.ones(2), {}])
 def test_no_answer_however_odd_breaks_a_check(exercise: str, odd: object) -> None:
     assert not judge(next(each for each in sk.EXERCISES if each.id == exercise), odd)
