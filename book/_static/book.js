@@ -1,10 +1,10 @@
 // A box that scrolls sideways must be reachable by keyboard: it becomes a stop for the tab key while it scrolls.
 (() => {
-  const BOXES = ".math mjx-container, .scroll, .cell_output > *, .bd-article pre, .pst-scrollable-table-container, dt.sig";
+  const BOXES = "div.math mjx-container, .scroll, .cell_output > *, .bd-article pre, .pst-scrollable-table-container, dt.sig";
 
   const mark = () => {
     for (const box of document.querySelectorAll(BOXES)) {
-      if (box.scrollWidth > box.clientWidth + 1) {
+      if (box.scrollWidth > box.clientWidth) {
         box.tabIndex = 0;
         box.dataset.scrolls = "";
       } else if ("scrolls" in box.dataset) {

@@ -116,6 +116,8 @@ def _home(name: str) -> str:
     found = getattr(importlib.import_module(module), part, None)
     if found is None or inspect.ismodule(found):
         return importlib.import_module(name).__name__
+    if not hasattr(found, "__module__"):  # a constant, which knows not where it is from
+        return name
     return f"{found.__module__}.{found.__name__}"
 
 
