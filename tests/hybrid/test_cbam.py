@@ -17,6 +17,7 @@ from attention.lab import cost, style
 from attention.lab.checks import check, find, judge
 from attention.lab.tasks import cbam as tasks
 from attention.lab.tasks.pictures import picture
+from attention.lab.tasks.se import GateOf
 from tests.laws.laws import LAWS
 from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases
 
@@ -459,7 +460,7 @@ def test_channels_of_a_task_without_classes_are_shown_by_sample(make: Any) -> No
 
 def test_models_of_the_tasks_have_the_shapes_that_are_asked_for() -> None:
     task = tasks.cued_place(train=20, test=10)
-    space = tasks.MapOf(ConvolutionalBlockAttention(3, 1), "space")
+    space = GateOf(ConvolutionalBlockAttention(3, 1), "space")
     assert space(task.test[0]).shape == task.test[1].shape
     assert tasks.reader(channels=4)(torch.randn(2, 2, 5, 6)).shape == (2, 2)
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from attention.channel.se import SqueezeExcitation
+from attention.contract import Attention, Map
 from attention.lab import style
 from attention.lab.tasks import Task, canvas, fashion_mnist
 from attention.lab.tasks import se as se_tasks
@@ -450,3 +451,20 @@ def test_the_picture_refuses_no_samples_and_too_many(n):
 def test_bad_arguments_are_refused(bad):
     with pytest.raises(ValueError, match="="):
         bad()
+
+
+def test_a_gate_of_a_block_with_two_maps_is_asked_for_by_name():
+    class TwoMaps(Attention):
+        def __init__(self):
+            super().__init__()
+            self.maps = {"channel": Map("b c 1 1"), "space": Map("b 1 h w")}
+
+        def attend(self, x):
+            maps = {"channel": x.mean((2, 3), keepdim=True), "space": x.mean(1, keepdim=True)}
+            return x, maps
+
+    x = torch.rand(2, 3, 4, 5)
+    assert se_tasks.GateOf(TwoMaps(), "space")(x).shape == (2, 20)
+    assert se_tasks.GateOf(TwoMaps(), "channel")(x).shape == (2, 3)
+    with pytest.raises(ValueError, match="the block has the maps channel, space; say which"):
+        se_tasks.GateOf(TwoMaps())

@@ -7,11 +7,10 @@ low score is a property of the mechanism and not of the training.
 import torch
 from torch import Tensor, nn
 
-from attention.contract import Attention, check_positive
+from attention.contract import check_positive
 from attention.lab.tasks.task import Task
 
 __all__ = [
-    "MapOf",
     "beside_the_mark",
     "cued_place",
     "cued_place_limit",
@@ -101,22 +100,6 @@ def reader(block: nn.Module | None = None, *, channels: int = 16) -> nn.Sequenti
     """
     layers = [nn.Conv2d(2, channels, 1), *([] if block is None else [block])]
     return nn.Sequential(*layers, nn.ReLU(), _Sum(), nn.Linear(channels, 2))
-
-
-class MapOf(nn.Module):
-    """A model whose output is one of a block's maps itself, for tasks that ask for the map.
-
-    :param block: an attention block.
-    :param name: the map's name.
-    """
-
-    def __init__(self, block: Attention, name: str) -> None:
-        super().__init__()
-        self.block, self.name = block, name
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the map, one row of numbers a sample."""
-        return self.block.attend(x)[1][self.name].flatten(1)
 
 
 def peak_or_level(seed: int = 0, *, channels: int = 16, train: int = 4000, test: int = 1000) -> Task:
