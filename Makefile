@@ -25,62 +25,62 @@ book: $(BOOK_READY) ## build the book into _build/html (needs no torch)
 	@$(BOOK) -m tools.book
 
 test: $(BOOK_READY) $(FULL_READY) $(COLAB_READY) ## run every test and check there is; LANES="units book" runs some
-	@$(FULL) -m tools.test $(LANES)
+	@$(FULL) -m tools.testing.test $(LANES)
 
 lint: $(FULL_READY) ## the quick checks: style, cards, workflows; what pre-commit runs
-	@$(FULL) -m tools.lint
+	@$(FULL) -m tools.testing.lint
 
 format: $(FULL_READY) ## let ruff mend the style of all Python code, notebooks included
 	@$(FULL) -m ruff check --fix --quiet . ; $(FULL) -m ruff format .
 
 execute: $(FULL_READY) ## run the chapters and keep their outputs; NAME=se runs one
-	@$(FULL) -m tools.execute $(NAME)
+	@$(FULL) -m tools.writing.execute $(NAME)
 
 sync: $(FULL_READY) ## write cards, set-up cells, README table and addresses from their sources
-	@$(FULL) -m tools.sync
+	@$(FULL) -m tools.writing.sync
 
 colab: $(FULL_READY) ## make the Colab edition of every chapter, into _build/colab
-	@$(FULL) -m tools.colab
+	@$(FULL) -m tools.publishing.colab
 
 colab-test: $(COLAB_READY) ## run the Colab edition as Colab would; PACKAGES=pip-freeze.txt takes another list of packages
-	@$(FULL) -m tools.test colab
+	@$(FULL) -m tools.testing.test colab
 
 site: book colab ## all that is published: the book, the wheel and the Colab edition, into _build/html
-	@$(FULL) -m tools.site
+	@$(FULL) -m tools.publishing.site
 
 release-check: site assignments ## check all of a release that can be checked here, into _build/dist; TAG=v0.1.0, PUBLIC=1
-	@$(FULL) -m tools.release $(if $(TAG),--tag "$(TAG)") $(if $(PUBLIC),--public)
+	@$(FULL) -m tools.publishing.release $(if $(TAG),--tag "$(TAG)") $(if $(PUBLIC),--public)
 
 publish: site ## put the site on the branch that is published, as its one commit: REMOTE=https://…
-	@REMOTE="$(REMOTE)" $(FULL) -m tools.publish
+	@REMOTE="$(REMOTE)" $(FULL) -m tools.publishing.publish
 
 version: $(FULL_READY) ## give the package another version everywhere: VERSION=0.2.0
-	@$(FULL) -m tools.version $(VERSION)
+	@$(FULL) -m tools.publishing.version $(VERSION)
 
 links: $(BOOK_READY) ## follow every link that leads out of the book (needs the network)
-	@$(BOOK) -m tools.links
+	@$(BOOK) -m tools.publishing.links
 
 figures: $(FULL_READY) ## draw the pictures of the other pages anew
-	@$(FULL) -m tools.figures
+	@$(FULL) -m tools.writing.figures
 
 record: $(FULL_READY) ## run a chapter's larger comparison and keep its results: NAME=se
-	@$(FULL) -m tools.record $(NAME)
+	@$(FULL) -m tools.writing.record $(NAME)
 
 bench: $(FULL_READY) ## time each block's fast form against its literal form; TARGET=benchmarks/results.json keeps it
 	@$(FULL) -m benchmarks.bench $(if $(TARGET),--target $(TARGET))
 
 new-chapter: $(FULL_READY) ## lay out the files of a planned chapter: NAME=eca
-	@$(FULL) -m tools.new_chapter $(NAME)
+	@$(FULL) -m tools.writing.new_chapter $(NAME)
 
 assignments: $(FULL_READY) ## make students' and instructors' notebooks and Gradescope's uploads; NAME=eca makes one
-	@$(FULL) -m tools.assignments $(NAME) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
+	@$(FULL) -m tools.teaching.assignments $(NAME) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 
 address: $(FULL_READY) ## change the public addresses everywhere: SITE=https://… REPOSITORY=https://…
-	@$(FULL) -m tools.address --site "$(SITE)" --repository "$(REPOSITORY)"
+	@$(FULL) -m tools.publishing.address --site "$(SITE)" --repository "$(REPOSITORY)"
 
 lock: $(FULL_READY) ## move to the newest versions and pin them in requirements.txt
 	@$(FULL) -m pip install --disable-pip-version-check --upgrade --upgrade-strategy eager -r requirements.in
-	@$(FULL) -m tools.lock
+	@$(FULL) -m tools.environments.lock
 
 clean: ## remove all that was built, but not the environments
 	rm -rf _build build dist *.egg-info .pytest_cache .ruff_cache notebooks/.ruff_cache assignments/.ruff_cache .hypothesis
@@ -107,7 +107,7 @@ $(FULL_READY): requirements.txt pyproject.toml | $(FULL)
 	@touch $@
 
 $(COLAB_READY): $(FULL_READY) FORCE
-	@$(FULL) -m tools.colab_environment $(if $(PACKAGES),--packages "$(PACKAGES)",--constraint requirements.txt) \
+	@$(FULL) -m tools.environments.colab_environment $(if $(PACKAGES),--packages "$(PACKAGES)",--constraint requirements.txt) \
 		$(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 
 FORCE:

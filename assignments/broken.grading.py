@@ -16,7 +16,7 @@ right blocks loses the points for those, and not all nine.
 
 import numpy as np
 
-from attention.lab.grading import (
+from attention.grading import (
     Assignment,
     Build,
     Check,

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from scipy.special import stdtrit
 
-from attention.lab.grading import (
+from attention.grading import (
     Assignment,
     Build,
     Call,

@@ -17,7 +17,7 @@ import re
 import numpy as np
 from scipy.special import stdtrit
 
-from attention.lab.grading import (
+from attention.grading import (
     Assignment,
     Call,
     Check,

@@ -15,7 +15,7 @@ from pybtex.database import parse_file
 
 from attention.lab.style import PHONE, SMALLEST
 from attention.registry import chapters, entries
-from tools import figures
+from tools.writing import figures
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted((ROOT / "book").rglob("*.md"))

@@ -1,6 +1,6 @@
 """The workbench of the book: tools that work on any ``nn.Module``, and on more of it when it keeps the contract.
 
-Nothing is imported before it is asked for, so that the grader, ``attention.lab.grade``, needs no torch.
+Nothing is imported before it is asked for, so that the grader, ``attention.grading``, needs no torch.
 """
 
 from typing import TYPE_CHECKING, Any

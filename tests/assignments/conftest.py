@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from attention.lab.grading.report import Graded, grade
-from tools import assignments
+from attention.grading.report import Graded, grade
+from tools.teaching import assignments
 
 Submit = Callable[[Mapping[str, str]], Graded]
 

@@ -9,10 +9,10 @@ import nbformat
 import numpy as np
 import pytest
 
-from attention.lab.grading import Manual
+from attention.grading import Manual
 from tests.assignments.conftest import lost, submitting
-from tools import assignments
-from tools.assignments import Misprint, Source
+from tools.teaching import assignments
+from tools.teaching.assignments import Misprint, Source
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the grader has no fences")
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from attention.lab.grading import Wrong, attempt
+from attention.grading import Wrong, attempt
 from tests.assignments.conftest import lost
-from tools import assignments
+from tools.teaching import assignments
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the grader has no fences")
 

@@ -14,10 +14,10 @@ import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from attention.lab.grading import Manual
-from tools import assignments
-from tools.assignments import Misprint, Source, solved, split, stubbed
+from attention.grading import Manual
 from tools.chapters import ROOT, text, wheel_name
+from tools.teaching import assignments
+from tools.teaching.assignments import Misprint, Source, solved, split, stubbed
 
 CODE = """\
 def size(channels):

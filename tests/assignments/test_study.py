@@ -19,13 +19,13 @@ import pytest
 import torch
 
 from attention import registry
+from attention.grading import Limits, Opaque, Wrong
 from attention.lab import tasks
 from attention.lab.comparison import Interval
-from attention.lab.grading import Limits, Opaque, Wrong
 from attention.lab.tasks import LOSSES
 from tests.assignments.conftest import Submit, lost, submitting
-from tools import assignments
 from tools.chapters import ROOT
+from tools.teaching import assignments
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the grader has no fences")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup, NavigableString
 
-from tools.site import broken_links, pages, soup
+from tools.publishing.site import broken_links, pages, soup
 
 __all__ = ["broken_links", "documents", "images_without_alt", "leftovers", "pages", "soup", "unnumbered"]
 

@@ -22,7 +22,7 @@ from sphinx.errors import ConfigError
 from attention.registry import entries, entry
 from tests.book.conftest import ROOT
 from tools.chapters import METADATA, settings
-from tools.site import broken_links
+from tools.publishing.site import broken_links
 
 DOT = "R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 SETTINGS = """

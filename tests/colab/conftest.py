@@ -11,10 +11,10 @@ import attention
 from attention.registry import entry
 from tests.book.conftest import browser  # noqa: F401
 from tests.colab.running import Colab, Run, contents
-from tools import colab
 from tools.chapters import ROOT, settings
-from tools.colab_environment import FOLDER, brought, listed, site_packages
-from tools.site import build_wheel
+from tools.environments.colab_environment import FOLDER, brought, listed, site_packages
+from tools.publishing import colab
+from tools.publishing.site import build_wheel
 
 
 @pytest.fixture(scope="session")

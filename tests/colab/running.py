@@ -15,7 +15,7 @@ from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from tools.colab_environment import FOLDER, site_packages
+from tools.environments.colab_environment import FOLDER, site_packages
 
 __all__ = ["Colab", "Run", "contents"]
 
@@ -68,7 +68,7 @@ class Colab:
     gets alone.
 
     :param folder: where the copies lie, one a notebook.
-    :param environment: what ``tools.colab_environment`` made.
+    :param environment: what ``tools.environments.colab_environment`` made.
     :param limit: seconds that one cell may take.
     """
 

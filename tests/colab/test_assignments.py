@@ -6,8 +6,8 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from tests.colab.running import Colab
-from tools import assignments
-from tools.lowering import leftovers
+from tools.publishing.lowering import leftovers
+from tools.teaching import assignments
 
 
 @pytest.mark.parametrize("name", assignments.names())

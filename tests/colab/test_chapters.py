@@ -14,8 +14,8 @@ import attention
 from attention.registry import entry
 from tests.colab.running import Colab, Run, contents
 from tools.chapters import ROOT, chapters, read, tags
-from tools.colab_environment import FOLDER
-from tools.execute import sanitizers
+from tools.environments.colab_environment import FOLDER
+from tools.writing.execute import sanitizers
 
 NAMES = list(chapters())
 OURS = "attention-block-by-block"

@@ -9,8 +9,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from tools.chapters import ROOT
-from tools.colab_environment import FOLDER, LIST, brought, listed, needed
-from tools.lock import CUDA
+from tools.environments.colab_environment import FOLDER, LIST, brought, listed, needed
+from tools.environments.lock import CUDA
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from attention.lab.checks import Exercise, check, find, judge
 from tests.exercises import zoo
 from tests.notebooks.test_solutions import SOLUTION
 from tools.chapters import ROOT, chapters, read
-from tools.colab import Book
+from tools.publishing.colab import Book
 
 #: Of torch, for kinds of tensors that are new or old, and of Python, for a coroutine that nobody waits for.
 pytestmark = pytest.mark.filterwarnings("ignore:.*(Sparse CSR|quantize|nested tensors|never awaited|discards)")

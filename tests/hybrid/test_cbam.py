@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from attention.lab.tasks.se import GateOf
 from einops import reduce
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -15,7 +16,6 @@ from attention.hybrid.cbam import ORDERS, ConvolutionalBlockAttention
 from attention.lab import cost, style
 from attention.lab.tasks import cbam as tasks
 from attention.lab.tasks.pictures import picture
-from attention.lab.tasks.se import GateOf
 from tests.laws.laws import LAWS
 from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases
 

@@ -12,7 +12,7 @@ from attention.lab import record
 from attention.lab.comparison import Comparison
 from attention.lab.maps import capture, class_share
 from attention.lab.session import Budget, budget
-from tools import record as tool
+from tools.writing import record as tool
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "notebooks" / "channel" / "se.record.py"
@@ -195,7 +195,7 @@ for name in ("matplotlib", "IPython", "PIL", "scipy", "torchinfo", "tqdm", "pand
     sys.modules[name] = None
 import runpy
 sys.argv = ["record.py", "se", "--budget", "smoke", "--target", sys.argv[1], "--commit", "0123"]
-runpy.run_path("tools/record.py", run_name="__main__")
+runpy.run_path("tools/writing/record.py", run_name="__main__")
 """
 
 
@@ -281,7 +281,7 @@ def test_every_network_of_a_seed_starts_from_the_same_convolutions():
 
 def test_an_unknown_chapter_is_refused():
     done = subprocess.run(
-        [sys.executable, "tools/record.py", "none"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "tools/writing/record.py", "none"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode != 0
     assert "'none' has no recording; there are: " in done.stderr

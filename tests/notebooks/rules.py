@@ -14,7 +14,7 @@ import nbformat
 from pybtex.database import parse_file
 
 from tools.chapters import CARD, METADATA, SECTIONS, tags
-from tools.lowering import directive, parser
+from tools.publishing.lowering import directive, parser
 
 RULES: dict[str, Callable[["Chapter"], Iterator[str]]] = {}
 WORDS = (1500, 4000)

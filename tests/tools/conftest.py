@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tools.chapters import ROOT, notebook_path, text, written
-from tools.new_chapter import layout
+from tools.writing.new_chapter import layout
 
 COPIED = ("settings.toml", "README.md", "pyproject.toml", "CITATION.cff", "_toc.yml", "book/references.bib")
 

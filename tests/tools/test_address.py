@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tools import address, sync
 from tools.chapters import ROOT, settings
+from tools.publishing import address
+from tools.writing import sync
 
 SITE, REPOSITORY = "https://another.example/the/book", "https://github.com/some-one/some.thing"
 

@@ -9,9 +9,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from attention.registry import entry
 from tests.notebooks.rules import Chapter
-from tools import colab, sync
 from tools.chapters import ROOT, chapters, notebook_path, read, settings, text
-from tools.lowering import Unresolved, leftovers, lower
+from tools.publishing import colab
+from tools.publishing.lowering import Unresolved, leftovers, lower
+from tools.writing import sync
 
 MYST = r"""
 (made-target)=

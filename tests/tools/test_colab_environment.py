@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tools import colab_environment
-from tools.colab_environment import listed, site_packages
+from tools.environments import colab_environment
+from tools.environments.colab_environment import listed, site_packages
 
 FROZEN = """\
 # Do not modify this file

@@ -17,10 +17,11 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import attention
-from tools import book, lock
-from tools.address import files
+from tools import book
 from tools.chapters import ROOT, wheel_name
-from tools.site import build_wheel
+from tools.environments import lock
+from tools.publishing.address import files
+from tools.publishing.site import build_wheel
 
 
 def _make(*words: str, **options: str) -> str:
@@ -45,8 +46,8 @@ def test_help_has_a_line_for_every_command() -> None:
 
 
 def test_commands_pass_their_arguments_on() -> None:
-    assert "tools.execute se" in _make("-n", "execute", NAME="se")
-    assert "tools.new_chapter eca" in _make("-n", "new-chapter", NAME="eca")
+    assert "tools.writing.execute se" in _make("-n", "execute", NAME="se")
+    assert "tools.writing.new_chapter eca" in _make("-n", "new-chapter", NAME="eca")
     assert '--site "https://a.example"' in _make("-n", "address", SITE="https://a.example")
 
 

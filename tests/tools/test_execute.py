@@ -9,8 +9,8 @@ from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from tools import execute
 from tools.chapters import METADATA, read, text
+from tools.writing import execute
 
 
 def _png(colour: str, level: int = 6) -> str:
@@ -136,7 +136,7 @@ def test_running_time_without_a_line() -> None:
 
 def test_lanes_run_chapters_as_execute_does() -> None:
     """Outputs are compared under the same conditions under which they were made."""
-    from tools.test import lanes
+    from tools.testing.test import lanes
 
     assert lanes()["notebooks"].environment == execute.ENVIRONMENT
     assert set(execute.ENVIRONMENT) >= {"ATTENTION_BUDGET", "OMP_NUM_THREADS"}

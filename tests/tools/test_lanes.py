@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tools import lint
-from tools import test as runner
 from tools.chapters import ROOT
+from tools.testing import lint
+from tools.testing import test as runner
 
 PASS, FAIL, SKIP = (
     "def test_a(): pass\n",

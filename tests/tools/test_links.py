@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tools import links
-from tools.links import Link
+from tools.publishing import links
+from tools.publishing.links import Link
 
 SETTINGS = """
 site = "https://book.example.org"

@@ -9,8 +9,8 @@ import pytest
 
 from attention.registry import chapters, entry
 from tests.notebooks.rules import RULES, Chapter
-from tools import new_chapter
 from tools.chapters import SECTIONS, notebook_path, read
+from tools.writing import new_chapter
 
 PLANNED = [found.name for found in chapters() if not found.ready]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tools import publish
 from tools.chapters import Settings
-from tools.publish import Refused
+from tools.publishing import publish
+from tools.publishing.publish import Refused
 
 WHERE = Settings("https://book.example.org", "https://github.com/someone/book", "main", "pages")
 SITE = {

@@ -15,8 +15,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import attention
-from tools import release, site, version
 from tools.chapters import ROOT, Settings, read, settings, tags, wheel_name, written
+from tools.publishing import release, site, version
 
 WHERE = Settings("https://book.example.org", "https://github.com/someone/book", "main", "pages")
 COLAB = "https://colab.research.google.com/github/someone/book/blob/pages"
@@ -65,10 +65,10 @@ def test_a_new_version_reaches_every_file(tmp_path: Path) -> None:
     git(tree, "add", "--all")
     git(tree, "commit", "--quiet", "--message", "before")
     before = {path.relative_to(tree): path.read_bytes() for path in release.tracked(tree)}
-    done = python(tree, "-m", "tools.version", "987.6.5")
+    done = python(tree, "-m", "tools.publishing.version", "987.6.5")
     assert done.returncode == 0, done.stderr
     assert release.notes(tree, "987.6.5") == "Much."
-    assert python(tree, "-m", "tools.sync", "--check").returncode == 0
+    assert python(tree, "-m", "tools.writing.sync", "--check").returncode == 0
     changed = {
         path.relative_to(tree) for path in release.tracked(tree) if before[path.relative_to(tree)] != path.read_bytes()
     }
@@ -87,14 +87,14 @@ def test_a_new_version_reaches_every_file(tmp_path: Path) -> None:
         differ = [b for a, b in zip(was.cells, now.cells, strict=True) if a != b]
         assert [tags(cell) for cell in differ] == [["setup", "nbval-ignore-output"]]
         assert wheel_name("987.6.5") in differ[0].source
-    assert python(tree, "-m", "tools.colab", "se").returncode == 0
+    assert python(tree, "-m", "tools.publishing.colab", "se").returncode == 0
     assert wheel_name("987.6.5") in (tree / "_build" / "colab" / "channel" / "se.ipynb").read_text()
     release.build(tree, tmp_path, "wheel")
     assert (tmp_path / wheel_name("987.6.5")).exists()
     outcome = release.check_version(tree, tree / "_build", "v987.6.5")
     assert outcome.faults == []
     assert f"se.ipynb shows what {NOW} put out: make execute" in outcome.warnings
-    assert "no section ## 987.6.6 yet" in python(tree, "-m", "tools.version", "987.6.6").stdout
+    assert "no section ## 987.6.6 yet" in python(tree, "-m", "tools.publishing.version", "987.6.6").stdout
     faults = release.check_version(tree, tree / "_build").faults
     assert faults == [
         "CHANGELOG.md has no section ## 987.6.6",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tools import report_issue
+from tools.publishing import report_issue
 
 TITLE = "A chapter breaks"
 #: Takes exactly the words that GitHub's own tool takes for these commands, and refuses others.

@@ -8,8 +8,8 @@ import pytest
 
 import attention
 from attention.registry import chapters, entry
-from tools import sync
 from tools.chapters import CARD, notebook_path, read, settings, tags, text
+from tools.writing import sync
 
 
 def test_writes_everything_and_then_has_nothing_to_do(house: Path, capsys: pytest.CaptureFixture[str]) -> None:

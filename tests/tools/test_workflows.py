@@ -128,7 +128,7 @@ def test_only_what_passed_is_given_away(name: str) -> None:
     assert "if" not in jobs(name)[name], "which could let a failure through"
     checked, given = [
         next(i for i, words in enumerate(commands(name)) if word in words)
-        for word in ("release-check", {"publish": "tools.publish", "release": "gh"}[name])
+        for word in ("release-check", {"publish": "tools.publishing.publish", "release": "gh"}[name])
     ]
     assert checked < given
     assert "PUBLIC=1" in commands(name)[checked], "placeholders are refused"
@@ -183,7 +183,7 @@ def test_commands_of_a_release_pass_their_arguments_on() -> None:
         command = ["make", "-n", "--no-print-directory", *words]
         return subprocess.run(command, cwd=ROOT, env=alone, capture_output=True, text=True, check=True).stdout
 
-    assert 'tools.release --tag "v1.2.3" --public' in printed("release-check", "TAG=v1.2.3", "PUBLIC=1")
+    assert 'tools.publishing.release --tag "v1.2.3" --public' in printed("release-check", "TAG=v1.2.3", "PUBLIC=1")
     assert "--" not in printed("release-check").splitlines()[-1]
-    assert "tools.version 1.2.3" in printed("version", "VERSION=1.2.3")
+    assert "tools.publishing.version 1.2.3" in printed("version", "VERSION=1.2.3")
     assert printed("publish", "REMOTE=there").splitlines()[-1].startswith('REMOTE="there"')

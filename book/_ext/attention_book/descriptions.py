@@ -13,7 +13,7 @@ from attention.registry import chapters
 
 __all__ = ["PREVIEW", "describe", "setup"]
 
-#: The picture that previews show, relative to the site: drawn by ``tools.figures``.
+#: The picture that previews show, relative to the site: drawn by ``tools.writing.figures``.
 PREVIEW = "_static/card.png"
 _ALT = (
     "Attention, Block by Block. Below the title five feature maps, their means, and five weights computed from all "

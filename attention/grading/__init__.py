@@ -1,0 +1,67 @@
+"""Grading of assignments: what a grading file is written with, and what ``python -m attention.grading`` works with.
+
+Nothing here imports torch, except in the process that runs a submission.
+"""
+
+from attention.grading.questions import (
+    Assignment,
+    Build,
+    Call,
+    CellRan,
+    Check,
+    Close,
+    Equal,
+    Lacking,
+    Look,
+    Manual,
+    Number,
+    Part,
+    Question,
+    Raises,
+    Run,
+    Shape,
+    StandIn,
+    Steps,
+    Text,
+    Unanswered,
+    Words,
+    Wrong,
+    attempt,
+    describe,
+    numbers_of,
+)
+from attention.grading.runner import GraderError, Limits, Reply, Tensor
+from attention.grading.wire import Opaque
+
+__all__ = [
+    "Assignment",
+    "Build",
+    "Call",
+    "CellRan",
+    "Check",
+    "Close",
+    "Equal",
+    "GraderError",
+    "Lacking",
+    "Limits",
+    "Look",
+    "Manual",
+    "Number",
+    "Opaque",
+    "Part",
+    "Question",
+    "Raises",
+    "Reply",
+    "Run",
+    "Shape",
+    "StandIn",
+    "Steps",
+    "Tensor",
+    "Text",
+    "Unanswered",
+    "Words",
+    "Wrong",
+    "attempt",
+    "describe",
+    "numbers_of",
+]

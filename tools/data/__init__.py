@@ -1,0 +1,1 @@
+"""Where the data that ship with the package come from: run once, each with its source."""

@@ -1,0 +1,1 @@
+"""The environments: exact pins, and one like Colab's."""

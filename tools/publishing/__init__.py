@@ -1,0 +1,1 @@
+"""For publishing: the Colab edition, the site, addresses, versions and releases."""

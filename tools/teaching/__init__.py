@@ -1,0 +1,1 @@
+"""For teaching: students' and instructors' notebooks, and uploads for Gradescope."""

@@ -1,0 +1,1 @@
+"""For testing: the lanes of ``make test``, and the quick checks."""
