@@ -367,7 +367,8 @@ OTHERS = {
             from torch import nn
             from math import log
             from einops import einsum, rearrange, reduce
-            from attention.lab.tasks.se import *
+            from attention.experiments.se.tasks import *
+            from attention.lab.tasks import *
             from attention import SqueezeExcitation
             from attention.lab.training import compare, Interval
         """,

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the g
 # A study that takes a second: eight gates, to be opened by the means of eight channels.
 DATA = """
 def data(seed):
-    return tasks.se.gate_patterns(seed, channels=8, train=64, test=60)
+    return se.tasks.gate_patterns(seed, channels=8, train=64, test=60)
 """
 PLAN = """
 plan = {
@@ -55,10 +55,10 @@ class Blind(SqueezeExcitation):
         return super().weights(torch.ones_like(x))
 
 def with_attention():
-    return tasks.se.GateOf(SqueezeExcitation(8, reduction=2, bias=True))
+    return tasks.GateOf(SqueezeExcitation(8, reduction=2, bias=True))
 
 def control():
-    return tasks.se.GateOf(Blind(8, reduction=2, bias=True))
+    return tasks.GateOf(Blind(8, reduction=2, bias=True))
 """
 RUN = """
 ARMS = {"attention": with_attention, "control": control}
@@ -379,8 +379,8 @@ def run(arm, seed):
         ),
         "parameters without a part": (
             "q2-answer",
-            but(NETWORKS, "    return tasks.se.GateOf(Blind(8, reduction=2, bias=True))", """
-    made = tasks.se.GateOf(Blind(8, reduction=4, bias=True))
+            but(NETWORKS, "    return tasks.GateOf(Blind(8, reduction=2, bias=True))", """
+    made = tasks.GateOf(Blind(8, reduction=4, bias=True))
     made.idle = nn.Parameter(torch.zeros(34))
     return made
 """),
@@ -519,7 +519,7 @@ def test_there_are_enough_faults() -> None:
 OPEN = {
     "q1-data": """
         def data(seed):
-            return tasks.se.open_together(seed, channels=6, open=(1, 4), train=80, test=80)
+            return se.tasks.open_together(seed, channels=6, open=(1, 4), train=80, test=80)
     """,
     "q1-plan": """
         plan = dict(
@@ -588,7 +588,7 @@ OPEN = {
 READER = {
     "q1-data": """
         def data(seed):
-            return tasks.se.conditional_channel(seed, train=40, test=100)
+            return se.tasks.conditional_channel(seed, train=40, test=100)
     """,
     "q1-plan": but(
         PLAN,
@@ -604,9 +604,9 @@ READER = {
             def forward(self, x):
                 return x * (self.block(torch.ones_like(x)) / 2 + 0.5)
         def with_attention():
-            return tasks.se.reader(create("cbam", channels=8, reduction=2, kernel_size=3), channels=8)
+            return se.tasks.reader(create("cbam", channels=8, reduction=2, kernel_size=3), channels=8)
         def control():
-            return tasks.se.reader(Still(create("cbam", channels=8, reduction=2, kernel_size=3)), channels=8)
+            return se.tasks.reader(Still(create("cbam", channels=8, reduction=2, kernel_size=3)), channels=8)
     """,
     "q3-results": """
         done = training.compare(ARMS, data, seeds=plan["seeds"], steps=plan["steps"], lr=0.05)
@@ -624,7 +624,7 @@ READER = {
 LEFT = {
     "q1-data": """
         def data(seed):
-            return tasks.non_local.which_is_left(seed, size=5, train=60, test=60)
+            return non_local.tasks.which_is_left(seed, size=5, train=60, test=60)
     """,
     "q1-plan": but(
         PLAN,
@@ -642,9 +642,9 @@ LEFT = {
             def forward(self, x):
                 return x + self.norm(self.second(self.first(x).relu()))
         def with_attention():
-            return tasks.non_local.Judge(create("non_local", channels=8), coordinates=True, channels=8)
+            return non_local.tasks.Judge(create("non_local", channels=8), coordinates=True, channels=8)
         def control():
-            return tasks.non_local.Judge(Pointwise(8, 8), coordinates=True, channels=8)
+            return non_local.tasks.Judge(Pointwise(8, 8), coordinates=True, channels=8)
     """,
 }
 # The gates of the control come from one fixed row; the seeds are a range.
@@ -659,7 +659,7 @@ FIXED = {
             def forward(self, x):
                 return self.block.attend(self.row)[1]["channel"][:, :, 0, 0].expand(len(x), -1)
         def with_attention():
-            return tasks.se.GateOf(SqueezeExcitation(8, reduction=2, bias=True))
+            return tasks.GateOf(SqueezeExcitation(8, reduction=2, bias=True))
         def control():
             return Fixed()
     """,
@@ -798,11 +798,11 @@ def test_the_table_of_tasks_is_that_of_the_package(study: assignments.Source) ->
     told = {name: score for name, score in rows if score in LOSSES.values()}
     there = {}
     for chapter in [entry.name for entry in registry.chapters() if entry.ready]:
-        module = import_module(f"attention.lab.tasks.{chapter}")
+        module = import_module(f"attention.experiments.{chapter}.tasks")
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if function.__module__ == module.__name__ and inspect.signature(function).return_annotation is tasks.Task:
-                there[f"{chapter}.{name}"] = function(train=16, test=16).measure
-    assert told == {"fashion_mnist": tasks.fashion_mnist(20, 20).measure, **there}
+                there[f"{chapter}.tasks.{name}"] = function(train=16, test=16).measure
+    assert told == {"tasks.fashion_mnist": tasks.fashion_mnist(20, 20).measure, **there}
 
 
 def test_the_notebook_announces_the_limits(study: assignments.Source, names: dict) -> None:

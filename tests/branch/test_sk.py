@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from attention.backbones.resnet import resnet50, resnet101
 from attention.branch.sk import SelectiveKernel
+from attention.experiments.sk import tasks
 from attention.lab import cost
-from attention.lab.tasks import sk as tasks
 from attention.published import published
 from tests.laws.laws import LAWS
 from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases

@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 import torch
-from attention.lab.tasks.se import GateOf
 from einops import reduce
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from attention.backbones.resnet import resnet50
 from attention.channel.se import SqueezeExcitation
+from attention.experiments.cbam import tasks
 from attention.hybrid.cbam import ORDERS, ConvolutionalBlockAttention
 from attention.lab import cost, style
-from attention.lab.tasks import cbam as tasks
+from attention.lab.tasks import GateOf
 from attention.lab.tasks.pictures import picture
 from tests.laws.laws import LAWS
 from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases

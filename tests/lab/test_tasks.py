@@ -14,9 +14,9 @@ from torch import nn
 
 from attention.channel.se import SqueezeExcitation
 from attention.contract import Attention, Map
+from attention.experiments.se import tasks as se_tasks
 from attention.lab import style
-from attention.lab.tasks import Task, canvas, fashion_mnist
-from attention.lab.tasks import se as se_tasks
+from attention.lab.tasks import GateOf, Task, canvas, fashion_mnist
 from attention.lab.tasks.pictures import picture
 from attention.lab.training import compare, fit
 
@@ -302,7 +302,7 @@ def test_gate_patterns_wants_the_signs_of_the_means_or_of_the_permuted_means():
 
 def test_a_narrow_bottleneck_comes_close_to_its_limit_and_not_past_it():
     reductions = (16, 4, 1)
-    models = {f"r={r}": lambda r=r: se_tasks.GateOf(SqueezeExcitation(64, reduction=r, bias=True)) for r in reductions}
+    models = {f"r={r}": lambda r=r: GateOf(SqueezeExcitation(64, reduction=r, bias=True)) for r in reductions}
     result = compare(models, se_tasks.gate_patterns, seeds=(0,), steps=600, lr=3e-2)
     for r in reductions:
         limit = se_tasks.bottleneck_limit(64, 64 // r)
@@ -346,11 +346,9 @@ class Softmax(SqueezeExcitation):
 
 def test_open_together_needs_gates_that_do_not_compete():
     models = {
-        "softmax": lambda: se_tasks.GateOf(Softmax(16, reduction=1, bias=True)),
-        "scaled": lambda: nn.Sequential(
-            se_tasks.GateOf(Softmax(16, reduction=1, bias=True)), se_tasks.PerChannelScale(1)
-        ),
-        "sigmoid": lambda: se_tasks.GateOf(SqueezeExcitation(16, reduction=1, bias=True)),
+        "softmax": lambda: GateOf(Softmax(16, reduction=1, bias=True)),
+        "scaled": lambda: nn.Sequential(GateOf(Softmax(16, reduction=1, bias=True)), se_tasks.PerChannelScale(1)),
+        "sigmoid": lambda: GateOf(SqueezeExcitation(16, reduction=1, bias=True)),
     }
     task = se_tasks.open_together(0)
     result = compare(models, task, seeds=(0,), steps=600, lr=3e-2)
@@ -464,7 +462,7 @@ def test_a_gate_of_a_block_with_two_maps_is_asked_for_by_name():
             return x, maps
 
     x = torch.rand(2, 3, 4, 5)
-    assert se_tasks.GateOf(TwoMaps(), "space")(x).shape == (2, 20)
-    assert se_tasks.GateOf(TwoMaps(), "channel")(x).shape == (2, 3)
+    assert GateOf(TwoMaps(), "space")(x).shape == (2, 20)
+    assert GateOf(TwoMaps(), "channel")(x).shape == (2, 3)
     with pytest.raises(ValueError, match="the block has the maps channel, space; say which"):
-        se_tasks.GateOf(TwoMaps())
+        GateOf(TwoMaps())

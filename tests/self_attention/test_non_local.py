@@ -9,8 +9,8 @@ import torch
 from hypothesis import strategies as st
 from torch import nn
 
+from attention.experiments.non_local import tasks
 from attention.lab import cost
-from attention.lab.tasks import non_local as tasks
 from attention.lab.training import evaluate
 from attention.self_attention.non_local import SIMILARITIES, NonLocal
 from tests.laws.laws import LAWS

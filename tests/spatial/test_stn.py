@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attention.experiments.stn import tasks
 from attention.lab import cost
 from attention.lab.tasks import Task, fashion_mnist
-from attention.lab.tasks import stn as tasks
 from attention.spatial.stn import SpatialTransformer
 from tests.laws.laws import LAWS
 from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases

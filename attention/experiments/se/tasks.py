@@ -9,11 +9,10 @@ from math import asin, pi, sqrt
 import torch
 from torch import Tensor, nn
 
-from attention.contract import Attention, check_positive
+from attention.contract import check_positive
 from attention.lab.tasks.task import Task
 
 __all__ = [
-    "GateOf",
     "PerChannelScale",
     "bottleneck_limit",
     "conditional_channel",
@@ -105,25 +104,6 @@ class PerChannelScale(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Scale each channel (axis 1), whatever the axes after it."""
         return x * self.scale.view(-1, *[1] * (x.ndim - 2))
-
-
-class GateOf(nn.Module):
-    """A model whose output is one of a block's gates itself, for tasks that ask for the gate.
-
-    :param block: an attention block.
-    :param name: which of its maps, by name; may be left out where it has one only.
-    """
-
-    def __init__(self, block: Attention, name: str = "") -> None:
-        super().__init__()
-        (only, *others) = block.maps
-        if not name and others:
-            raise ValueError(f"name: the block has the maps {', '.join(block.maps)}; say which")
-        self.block, self.name = block, name or only
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the gate, one row of numbers a sample: (batch, channels), or (batch, height · width)."""
-        return self.block.attend(x)[1][self.name].flatten(1)
 
 
 def gate_patterns(

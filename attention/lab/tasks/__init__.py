@@ -1,21 +1,11 @@
-"""Data sets, and the small tasks that test one claim each: seeded, frozen, of documented shapes.
+"""Data sets, and what tasks are made of: seeded, frozen, of documented shapes.
 
-The tasks of a chapter live in a module of its name: ``attention.lab.tasks.se``.
+The tasks of one chapter live with its experiments: ``attention.experiments.se.tasks``.
 """
-
-from importlib import import_module
-from types import ModuleType
 
 from attention.lab.tasks.canvases import canvas
 from attention.lab.tasks.fashion import fashion_mnist
+from attention.lab.tasks.gates import GateOf
 from attention.lab.tasks.task import LOSSES, Task
 
-__all__ = ["LOSSES", "Task", "canvas", "fashion_mnist"]
-
-
-def __getattr__(name: str) -> ModuleType:
-    """Import the tasks of a chapter when they are first asked for."""
-    try:
-        return import_module(f"{__name__}.{name}")
-    except ModuleNotFoundError as problem:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from problem
+__all__ = ["LOSSES", "GateOf", "Task", "canvas", "fashion_mnist"]
