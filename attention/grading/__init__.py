@@ -3,34 +3,22 @@
 Nothing here imports torch, except in the process that runs a submission.
 """
 
-from attention.grading.questions import (
-    Assignment,
-    Build,
-    Call,
-    CellRan,
+from attention.grading.judges import (
     Check,
     Close,
     Equal,
-    Lacking,
-    Look,
-    Manual,
     Number,
-    Part,
-    Question,
     Raises,
-    Run,
     Shape,
-    StandIn,
-    Steps,
-    Text,
-    Unanswered,
     Words,
-    Wrong,
-    attempt,
     describe,
     numbers_of,
 )
-from attention.grading.runner import GraderError, Limits, Reply, Tensor
+from attention.grading.questions import Assignment, Manual, Part, Question, StandIn
+from attention.grading.replies import Reply, Tensor
+from attention.grading.requests import Build, Call, CellRan, Look, Run, Steps, Text, attempt
+from attention.grading.runner import GraderError, Limits
+from attention.grading.verdicts import Lacking, Unanswered, Wrong
 from attention.grading.wire import Opaque
 
 __all__ = [

@@ -10,20 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from attention.grading.judges import Raises
 from attention.grading.notebook import Notebook, Unreadable, read
-from attention.grading.questions import (
-    Assignment,
-    Lacking,
-    Manual,
-    Part,
-    Question,
-    Raises,
-    Unanswered,
-    Wrong,
-    sentence,
-    without_value,
-)
-from attention.grading.runner import Ran, Reply, Session
+from attention.grading.questions import Assignment, Manual, Part, Question
+from attention.grading.replies import Reply
+from attention.grading.session import Ran, Session
+from attention.grading.verdicts import Lacking, Unanswered, Wrong, sentence, without_value
 
 __all__ = ["Graded", "Mark", "grade", "without_notebook"]
 

@@ -1,10 +1,9 @@
-"""Runs a notebook's cells and calls in a process of its own, and outlives whatever that process does.
+"""The process that runs a submission: its start, its limits, its pipes and its end.
 
 This side imports no torch: together with the process that does, it has to fit into 768 MB.
 """
 
 import os
-import re
 import selectors
 import shutil
 import signal
@@ -13,18 +12,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import attention
 from attention.grading import wire
-from attention.grading.notebook import Notebook
 
-__all__ = ["Died", "GraderError", "Limits", "Reply", "Session", "Tensor", "readable_folders"]
+__all__ = ["Child", "Died", "GraderError", "Limits", "readable_folders"]
 
 _NOBODY = 65534
 _PACKAGE = Path(attention.__file__).resolve().parent
@@ -79,93 +74,6 @@ class Limits:
     loaded: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor or array that a submission returned: plain numbers, and what they were called there.
-
-    :param numbers: the values; bfloat16 comes as float32.
-    :param dtype: the name of its dtype in its library: ``float32``, ``bfloat16``.
-    :param library: ``torch`` or ``numpy``.
-    :param requires_grad: whether it was part of a graph.
-    """
-
-    numbers: np.ndarray = field(repr=False)
-    dtype: str
-    library: str
-    requires_grad: bool = False
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Its shape."""
-        return self.numbers.shape
-
-
-@dataclass(frozen=True)
-class Place:
-    """A line of a submission.
-
-    :param cell: the number of the code cell.
-    :param line: its number in that cell.
-    :param text: the line itself.
-    :param inside: the function that it belongs to, ``"ECA.forward"``; empty where it belongs to none.
-    """
-
-    cell: int
-    line: int
-    text: str
-    inside: str = ""
-
-    def __str__(self) -> str:
-        return f"code cell {self.cell}, line {self.line}: {self.text}"
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What came of one request.
-
-    :param kind: ``value``; ``raised``; ``missing``: there is no such name, or not of that kind; ``died``; ``nothing``:
-        it was not tried.
-    :param value: numbers, texts, lists, tuples, dictionaries, ``Tensor`` and ``Opaque``.
-    :param error: type of what was raised, or the reason of :class:`Died`.
-    :param kinds: the built-in types that this type is one of.
-    :param message: what it said, or why there is no value.
-    :param where: where it came from.
-    :param arguments: arguments as they were after the call, where that was asked for.
-    :param refused: what the fences refused meanwhile.
-    :param seconds: how long it took.
-    :param no_memory: whether the error came for want of memory.
-    """
-
-    kind: str
-    value: Any = None
-    error: str = ""
-    kinds: tuple[str, ...] = ()
-    message: str = ""
-    where: Place | None = None
-    arguments: Any = None
-    refused: tuple[str, ...] = ()
-    seconds: float = 0.0
-    no_memory: bool = False
-
-    @property
-    def unanswered(self) -> bool:
-        """Whether the error is a stub's ``raise NotImplementedError``; torch has errors of that name as well."""
-        stub = self.where is not None and self.where.text.startswith("raise NotImplementedError")
-        return "NotImplementedError" in self.kinds and (stub or not self.message)
-
-    def lacking(self, name: str = "") -> str:
-        """Name the function that is a stub still, where it is another one than was asked for.
-
-        :param name: of what was asked for.
-        """
-        if not self.unanswered or self.where is None:
-            return ""
-        inside = self.where.inside.partition(".<locals>")[0]
-        if inside.startswith("<") or inside.split(".")[0] in ("", name):
-            return ""
-        return f"`{inside.removesuffix('.__init__')}` (code cell {self.where.cell})"
-
-
 def readable_folders() -> list[str]:
     """List the folders that a submission may read: the interpreter's, the system's libraries, the package's."""
     named = [sys.prefix, sys.base_prefix, sys.exec_prefix, str(_PACKAGE), *_import_path()]
@@ -209,7 +117,7 @@ def _user() -> int | None:
     return _NOBODY if all(_may_reach(path) for path in needed if os.path.isdir(path)) else None
 
 
-class _Child:
+class Child:
     """One process, from its start to its end."""
 
     def __init__(self, limits: Limits, plots: bool, budget: str, seconds: float) -> None:
@@ -419,227 +327,3 @@ def _environment(folder: str, budget: str) -> dict[str, str]:
             "TORCHDYNAMO_DISABLE": "1",
         }
     )
-
-
-@dataclass
-class Ran:
-    """What became of a cell: ``ran``, ``raised``, ``ended`` (it took the process with it) or ``not run``."""
-
-    kind: str
-    text: str = ""
-    left_out: tuple[str, ...] = ()
-    refused: tuple[str, ...] = ()
-
-
-class Session:
-    """A submission that answers calls, and starts again where one of them ends it.
-
-    Use it as a context manager: leaving it ends the process.
-
-    :param notebook: the submission.
-    :param limits: what it may use.
-    :param budget: ``ATTENTION_BUDGET`` for its cells.
-    """
-
-    def __init__(self, notebook: Notebook, limits: Limits, *, budget: str = "smoke") -> None:
-        self.notebook, self.limits, self.budget = notebook, limits, budget
-        self.cells: dict[int, Ran] = {}
-        self.child: _Child | None = None
-        self.starts, self.peak, self.printed, self.text = 0, 0, 0, ""
-        self.fences: list[str] = []
-        self.user: int | None = None
-        self.failures: dict[str, int] = {}
-        self.stand_ins: dict[int, str] = {}
-        self.deadline = time.monotonic() + limits.total
-        sources = "".join(cell.source for cell in notebook.code)
-        self.plots = "matplotlib" in sources or "attention.lab" in sources or "import lab" in sources
-
-    def __enter__(self) -> "Session":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        if self.child is not None:
-            self.child.end()
-            self.peak, self.child = max(self.peak, self.child.peak), None
-
-    def _left(self, limit: float) -> float:
-        return min(limit, self.deadline - time.monotonic())
-
-    def run(self) -> str:
-        """Have a process that has executed all cells; return why there is none, or nothing."""
-        while self.child is None:
-            if self.starts > self.limits.restarts:
-                return f"the notebook ended the grader's process {self.starts} times; it was not started again"
-            if self._left(1) < 1:
-                return f"the time for this notebook, {self.limits.total:.0f} seconds, was used up"
-            self.starts += 1
-            try:
-                seconds = self.limits.start if self.starts == 1 else max(5.0, self._left(self.limits.start))
-                self.child = _Child(self.limits, self.plots, self.budget, seconds)
-            except Died as died:
-                if self.starts > 1:
-                    return f"the grader's process could not be started again: {died.text}"
-                raise GraderError(f"the process that runs submissions could not start: {died.text}") from died
-            self._execute(self.child)
-        return ""
-
-    def _execute(self, child: _Child) -> None:
-        """Execute all cells but those that ended a process before."""
-        self.fences, self.user = child.fences, child.user
-        until = time.monotonic() + self._left(self.limits.cells)
-        for cell in self.notebook.code:
-            known = self.cells.get(cell.number)
-            if known is not None and known.kind == "ended":
-                continue
-            seconds = min(self.limits.cell, until - time.monotonic())
-            if seconds <= 0:
-                self.cells[cell.number] = Ran("not run", "the time for the notebook's cells was used up")
-                continue
-            try:
-                request = {"do": "cell", "index": cell.number, "source": cell.source}
-                message, _ = child.exchange(request, [], seconds, 0)
-                reply = _reply(message, b"")
-                if cell.number in self.stand_ins:
-                    lines = self.stand_ins[cell.number]
-                    child.exchange({"do": "define", "source": lines}, [], self.limits.call, 0)
-                if not child.quiet():
-                    raise Died(
-                        "channel", "something was written into the pipe that only the grader's answers go through"
-                    )
-            except (Died, wire.Nonsense) as died:
-                text = died.text if isinstance(died, Died) else "its answer could not be read"
-                self.cells[cell.number] = Ran("ended", text)
-                self._end()
-                return
-            finally:
-                self.text, self.printed = child.text.decode("utf-8", "replace"), max(self.printed, child.printed)
-            if reply.no_memory and child.memory() > child.base + 0.5e6 * self.limits.memory:
-                # What it holds would be lacking for the rest: start again without it.
-                self.cells[cell.number] = Ran("ended", f"it needed more than {self.limits.memory:.0f} MB of memory")
-                self._end()
-                return
-            self.cells[cell.number] = _ran(reply, cell.number, self.limits)
-
-    def stand_in(self, name: str, source: str) -> bool:
-        """Put lines of the grader's own in the place of a definition, and have all cells executed again when asked.
-
-        :param name: what they define.
-        :param source: the lines; a submission could find out what they do.
-        :returns: whether the submission has such a definition.
-        """
-        cell = self.cell_of(name)
-        if cell is not None:
-            self.stand_ins[cell] = source
-            self._end()
-        return cell is not None
-
-    def cell_of(self, name: str) -> int | None:
-        """Return the number of the last code cell that defines a name."""
-        defining = _defines(name)
-        return next((cell.number for cell in reversed(self.notebook.code) if defining.search(cell.source)), None)
-
-    def ask(self, request: dict[str, Any], buffers: list[bytes], about: str) -> Reply:
-        """Put one question to the submission.
-
-        :param about: the name that it is about: after it has ended the process twice, it is not asked again.
-        """
-        if self.failures.get(about, 0) >= 2:
-            return Reply("nothing", message=f"`{about}` had not come back twice already, and was not called again")
-        why_not = self.run()
-        if why_not:
-            return Reply("nothing", message=why_not)
-        try:
-            message, body = self.child.exchange(request, buffers, max(0.1, self._left(self.limits.call)))
-            reply = _reply(message, body)
-            if not self.child.quiet():
-                self._end()
-            return reply
-        except wire.Nonsense:
-            died = Died("channel", "its answer could not be read")
-        except Died as error:
-            died = error
-        self.failures[about] = self.failures.get(about, 0) + 1
-        self._end()
-        return Reply("died", error=died.reason, message=died.text)
-
-    def names(self) -> list[str]:
-        """List the functions and classes that the cells define."""
-        sources = "\n".join(cell.source for cell in self.notebook.code)
-        return re.findall(r"^(?:def|class)\s+(\w{1,60})\b", sources, re.M)[:500]
-
-    def defined_in(self, name: str) -> tuple[int, Ran] | None:
-        """Find the cell that defines a name, where that cell did not run to its end."""
-        defining = _defines(name)
-        for cell in reversed(self.notebook.code):
-            ran = self.cells.get(cell.number)
-            if ran is not None and ran.kind != "ran" and defining.search(cell.source):
-                return cell.number, ran
-        return None
-
-
-def _defines(name: str) -> re.Pattern[str]:
-    return re.compile(rf"^\s*(?:(?:def|class)\s+{re.escape(name)}\b|{re.escape(name)}\s*(?::[^=]+)?=[^=])", re.M)
-
-
-def _ran(reply: Reply, cell: int, limits: Limits) -> Ran:
-    if reply.kind == "value":
-        left_out = tuple(str(line) for line in reply.value) if isinstance(reply.value, list) else ()
-        return Ran("ran", left_out=left_out, refused=reply.refused)
-    place = ""
-    if reply.where:
-        place = f", {reply.where if reply.where.cell != cell else str(reply.where).partition(', ')[2]}"
-    if "SystemExit" in reply.kinds:
-        return Ran("raised", f"it called exit(){place}; the rest of it was not run", refused=reply.refused)
-    if lacking := reply.lacking():
-        return Ran("raised", f"it calls {lacking}, which is not answered yet", refused=reply.refused)
-    if reply.no_memory:
-        said = f"it needed more memory than there is ({limits.memory:.0f} MB beside torch)"
-        return Ran("raised", f"{said}{place}", refused=reply.refused)
-    said = f": {reply.message}" if reply.message else ""
-    return Ran("raised", f"{reply.error}{said}{place}", refused=reply.refused)
-
-
-def _reply(message: Mapping[str, Any], body: bytes) -> Reply:
-    """Read an answer; nothing in it is trusted.
-
-    :raises wire.Nonsense: for what the process does not write of itself.
-    """
-    try:
-        refused = tuple(str(line)[:300] for line in message.get("refused", ())[:10])
-        seconds = float(message.get("seconds", 0))
-        if message["kind"] == "value":
-            value = wire.decode(message["value"], body, _tensor)
-            return Reply("value", value, refused=refused, seconds=seconds)
-        if message["kind"] == "missing":
-            return Reply("missing", message=str(message["message"])[:600], refused=refused)
-        if message["kind"] != "raised":
-            raise wire.Nonsense("an unknown kind of answer")
-        where = message["where"]
-        return Reply(
-            "raised",
-            error=str(message["type"])[:60],
-            kinds=tuple(str(kind) for kind in message["kinds"]),
-            message=str(message["message"])[:600],
-            where=None if where is None else _place(*where),
-            refused=refused,
-            seconds=seconds,
-            no_memory=bool(message["no_memory"]),
-        )
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
-        raise wire.Nonsense("an answer that cannot be read") from error
-
-
-def _place(cell: str, line: int, text: str, inside: str) -> Place:
-    named = re.fullmatch(r"cell (\d{1,4})", str(cell))
-    function = str(inside) if re.fullmatch(r"[\w.<>]{1,100}", str(inside)) else ""
-    return Place(int(named[1]) if named else 0, int(line), str(text)[:100], function)
-
-
-def _tensor(numbers: np.ndarray, described: Mapping[str, Any]) -> Tensor:
-    dtype, library = described["dtype"], described["library"]
-    if library not in ("torch", "numpy") or not re.fullmatch(r"[a-z][a-z0-9_]{2,20}", dtype):
-        raise ValueError
-    return Tensor(numbers, dtype, library, bool(described["grad"]))

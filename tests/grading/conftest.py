@@ -1,0 +1,30 @@
+"""What the tests of the grader share: the small assignment as a file, and the grading of cells by it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from attention.grading import command
+from tests.grading.submissions import ANSWER, GRADING, notebook
+
+
+@pytest.fixture(scope="session")
+def grading_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("secret") / "gates.grading.py"
+    path.write_text(GRADING)
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def graded(grading_file: Path, tmp_path: Path):
+    """Grade a notebook of code cells; ``seconds`` is what a cell and a call may take."""
+
+    def run(*code: str, answer: str = ANSWER, seconds: float = 30):
+        path = tmp_path / "submission.ipynb"
+        path.write_text(notebook(*code, answer=answer))
+        assignment = command.load(grading_file)
+        return command.grade(path, replace(assignment, limits=replace(assignment.limits, cell=seconds, call=seconds)))
+
+    return run
