@@ -1,6 +1,5 @@
 """The registry, and the rules of the house: who may import whom, and that an import does nothing else."""
 
-import ast
 import subprocess
 import sys
 from dataclasses import replace
@@ -157,95 +156,6 @@ def test_unknown_status_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(registry, "files", lambda package: tmp_path)
     with pytest.raises(ValueError, match=r"mechanisms.toml: \[\w+\] status='done' is neither 'ready' nor 'planned'"):
         registry.entries.__wrapped__()
-
-
-# Who imports whom
-
-
-def imports(path: Path) -> set[str]:
-    """Return the modules of this package that a file imports, anywhere in it, by their dotted names."""
-    package = ".".join(("attention", *path.relative_to(PACKAGE).parts[:-1]))
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            parents = package.split(".")
-            base = ".".join(parents[: len(parents) - node.level + 1]) if node.level else ""
-            module = ".".join(part for part in (base, node.module) if part)
-            inside = (PACKAGE.parent / module.replace(".", "/")).is_dir()
-            # `from attention.lab import cost` imports the module attention.lab.cost.
-            found |= {f"{module}.{alias.name}" for alias in node.names} if inside else {module}
-    return {name for name in found if name.split(".")[0] == "attention"}
-
-
-#: What only reads tables, and needs no torch.
-TABLES = ("attention.registry", "attention.formulas", "attention.published")
-
-
-def allowed(path: Path) -> tuple[str, ...]:
-    """Return the beginnings of the names that a file of the package may import."""
-    room = path.relative_to(PACKAGE).parts[0]
-    if room in registry.FAMILIES:
-        return ("attention.contract", *(f"attention.{family}." for family in registry.FAMILIES))
-    if room == "exercises":
-        return ("attention",)  # what a notebook may import: exercises are a part of their chapter
-    rooms = {
-        "lab": ("attention.contract", *TABLES, "attention.lab", "attention.__version__"),
-        "backbones": ("attention.contract", *TABLES, "attention.backbones", "attention.create"),
-        "__init__.py": ("attention.contract", *TABLES),
-        "formulas.py": TABLES,
-        "published.py": TABLES,
-    }
-    return rooms.get(room, ())  # the contract and the registry need nothing of ours
-
-
-def fits(module: str, beginnings: tuple[str, ...]) -> bool:
-    return module == "attention" or any(module == b or module.startswith(b.rstrip(".") + ".") for b in beginnings)
-
-
-FILES = sorted(PACKAGE.rglob("*.py"))
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_follow_the_plan(path: Path) -> None:
-    strangers = {m for m in imports(path) if not fits(m, allowed(path))}
-    assert not strangers, f"{path.relative_to(ROOT)} imports {sorted(strangers)}; allowed: {allowed(path)}"
-    if path.relative_to(PACKAGE).parts[0] in registry.FAMILIES:
-        assert "attention" not in imports(path), "a mechanism names what it needs: contract, or a sibling"
-
-
-@pytest.mark.parametrize(
-    ("room", "line", "fine"),
-    [
-        ("channel", "from attention.contract import Gate", True),
-        ("hybrid", "from attention.channel.se import SqueezeExcitation", True),
-        ("channel", "from attention.lab import maps", False),
-        ("channel", "from attention.backbones.resnet import ResNet", False),
-        ("channel", "import attention.lab.style", False),
-        ("channel", "from ..lab import style", False),
-        ("channel", "from .se import SqueezeExcitation", True),
-        ("lab", "from attention.contract import Attention", True),
-        ("lab", "from attention.channel.se import SqueezeExcitation", False),
-        ("lab", "from attention import channel", False),
-        ("lab", "from .. import backbones", False),
-        ("lab", "from . import style", True),
-        ("backbones", "from attention import registry", True),
-        ("backbones", "from attention.channel import se", False),
-        ("backbones", "from attention.lab import style", False),
-    ],
-)
-def test_the_rule_sees_every_way_to_import(
-    room: str, line: str, fine: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    package = tmp_path / "attention"
-    for folder in (*registry.FAMILIES, "lab", "backbones"):
-        (package / folder).mkdir(parents=True)
-    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", package)
-    path = package / room / "new.py"
-    path.write_text(f"def function():\n    {line}\n", encoding="utf-8")
-    assert imports(path)
-    assert all(fits(m, allowed(path)) for m in imports(path)) == fine
 
 
 # Nothing at import time

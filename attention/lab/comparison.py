@@ -193,7 +193,8 @@ class Comparison:
         from attention.lab import style
         from attention.lab.plots import scores
 
-        fig, words = scores(self)
+        of = {name: self.scores(name) for name in self.names}
+        fig, words = scores(of, task=self.task, measure=self.measure, chance=self.chance)
         style.show(fig, alt or words)
 
     def to_dict(self) -> dict[str, Any]:

@@ -256,7 +256,7 @@ def test_a_bar_is_shown_where_it_is_asked_for(capfd, monkeypatch):
 CELL = """
 import torch
 from torch import nn
-from attention.lab.tasks import se
+from attention.experiments.se import tasks as se
 from attention.lab.training import compare
 result = compare({"a": se.reader, "b": se.reader}, se.conditional_channel, seeds=(0, 1), steps=3)
 result.plot()
@@ -375,7 +375,8 @@ def test_the_table_has_a_row_a_model_and_few_digits():
 @pytest.mark.parametrize("measure", ["accuracy", "R²"])
 def test_the_plot_holds_every_score_and_its_alt_text_every_mean(measure, monkeypatch):
     comparison = result({"plain": [0.5, 0.6, 0.55], "parameter-matched control": [0.7, 0.9, 0.8]}, measure)
-    fig, alt = scores(comparison)
+    of = {name: comparison.scores(name) for name in comparison.names}
+    fig, alt = scores(of, task=comparison.task, measure=measure, chance=comparison.chance)
     factor = 100 if measure == "accuracy" else 1
     (ax,) = fig.axes
     dots = sorted(y for line in ax.lines if line.get_marker() == "o" for y in line.get_ydata())

@@ -6,6 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
+#: import-linter's command: what it reads are the contracts in pyproject.toml.
+IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command(['--no-cache'])"
 
 
 def checks(root: Path) -> dict[str, list[str]]:
@@ -18,6 +20,7 @@ def checks(root: Path) -> dict[str, list[str]]:
     return {
         "style": [PYTHON, "-m", "ruff", "check", "."],
         "format": [PYTHON, "-m", "ruff", "format", "--check", "."],
+        "who imports whom": [PYTHON, "-c", IMPORTS],
         "cards, set-up cells, tables, addresses": [PYTHON, "-m", "tools.writing.sync", "--check"],
         "workflows": [*schema, "vendor.github-workflows", *workflows],
         "workflows have time limits": [*schema, "custom.github-workflows-require-timeout", *workflows],

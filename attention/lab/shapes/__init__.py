@@ -6,9 +6,10 @@
 """
 
 from attention.lab.shapes.alt import alt_text
+from attention.lab.shapes.nodes import Edge, Node
 from attention.lab.shapes.picture import diagram, draw
-from attention.lab.shapes.runs import Edge, Node, Trace
-from attention.lab.shapes.tables import Table, summary, table
+from attention.lab.shapes.runs import Trace, table
+from attention.lab.shapes.tables import Table, summary
 from attention.lab.shapes.tracing import trace
 
 __all__ = ["Edge", "Node", "Table", "Trace", "alt_text", "diagram", "draw", "summary", "table", "trace"]

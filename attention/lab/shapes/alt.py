@@ -1,6 +1,7 @@
 """A run in words, for a reader who does not see the picture."""
 
-from attention.lab.shapes.runs import Node, Trace
+from attention.lab.shapes.nodes import Node
+from attention.lab.shapes.runs import Trace
 from attention.lab.shapes.tables import shape_text
 
 __all__ = ["alt_text"]

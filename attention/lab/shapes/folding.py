@@ -7,8 +7,9 @@ from typing import Any
 from torch import nn
 
 from attention.lab.shapes.axes import label, squeezed
+from attention.lab.shapes.nodes import Node
 from attention.lab.shapes.recorder import Operation, Recorder
-from attention.lab.shapes.runs import Node, Trace
+from attention.lab.shapes.runs import Trace
 
 __all__ = ["folded"]
 

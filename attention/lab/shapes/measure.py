@@ -11,7 +11,8 @@ from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.font_manager import FontProperties
 
 from attention.lab.shapes.layout import Item, layers
-from attention.lab.shapes.runs import Node, Trace
+from attention.lab.shapes.nodes import Node
+from attention.lab.shapes.runs import Trace
 from attention.lab.shapes.solids import icon_of
 from attention.lab.shapes.tables import shape_text
 

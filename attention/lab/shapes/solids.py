@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.patches import Circle, Polygon
 
-from attention.lab.shapes.runs import Node
+from attention.lab.shapes.nodes import Node
 
 __all__ = ["Icon", "colour_of", "draw_solid", "icon_of"]
 

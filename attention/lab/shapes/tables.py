@@ -1,5 +1,6 @@
 """A run as a table, in text and in HTML, and torchinfo's summary of a module."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from math import prod
@@ -9,9 +10,9 @@ import torchinfo
 from torch import nn
 
 from attention.lab.restore import untouched
-from attention.lab.shapes.runs import Node, Trace
+from attention.lab.shapes.nodes import Node
 
-__all__ = ["Table", "shape_text", "summary", "table"]
+__all__ = ["Table", "shape_text", "summary", "tabulate"]
 
 _HEAD = ("step", "operation", "shape", "from", "parameters")
 
@@ -51,13 +52,13 @@ class Table:
         return f"parameters: {self.total:,}"
 
 
-def table(trace: Trace) -> Table:
-    """Tabulate a run: one row a tensor, the quiet ones too.
+def tabulate(nodes: Sequence[Node]) -> Table:
+    """Tabulate the tensors of a run, one row each.
 
-    :param trace: what :func:`trace` recorded.
+    :param nodes: the tensors, in the order in which they were made.
     """
-    parameters = {name: prod(shape) for node in trace.nodes for name, shape in node.parameters}
-    return Table(tuple(_row(node) for node in trace.nodes), sum(parameters.values()))
+    parameters = {name: prod(shape) for node in nodes for name, shape in node.parameters}
+    return Table(tuple(_row(node) for node in nodes), sum(parameters.values()))
 
 
 def _row(node: Node) -> tuple[str, str, str, str, str]:

@@ -1,25 +1,54 @@
 """Pictures of a task's samples."""
 
 from math import ceil
+from typing import Protocol
 
 import numpy as np
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from attention.lab import style
-from attention.lab.tasks.task import Task
 
-__all__ = ["picture", "show"]
+__all__ = ["Samples", "picture", "show"]
 
 _ACROSS = 4  # images in a row: their names stay readable on a phone
 
 
-def show(task: Task, n: int = 8) -> None:
+class Samples(Protocol):
+    """What is drawn: samples with their answers, and what is told of them, as a task has them."""
+
+    @property
+    def name(self) -> str:
+        """One or two words."""
+
+    @property
+    def train(self) -> tuple[Tensor, Tensor]:
+        """Inputs (samples, channels, height, width), and what is asked of them."""
+
+    @property
+    def about(self) -> str:
+        """What is to be seen, and what is asked."""
+
+    @property
+    def loss(self) -> str:
+        """``cross-entropy`` where the answers are classes."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes, where they have names."""
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the input's channels, where they mean different things."""
+
+
+def show(task: Samples, n: int = 8) -> None:
     """Show the first ``n`` training samples, with alt text."""
     fig, alt = picture(task, n)
     style.show(fig, alt)
 
 
-def picture(task: Task, n: int = 8) -> tuple[Figure, str]:
+def picture(task: Samples, n: int = 8) -> tuple[Figure, str]:
     """Draw the first ``n`` training samples.
 
     Grey or coloured images stand side by side with their class. Channels that have names of their own stand one
@@ -44,17 +73,17 @@ def picture(task: Task, n: int = 8) -> tuple[Figure, str]:
     return fig, f"{n} samples of the task {task.name}. {task.about} {_answers(task, y.tolist())}".strip()
 
 
-def _answers(task: Task, y: list) -> str:
+def _answers(task: Samples, y: list) -> str:
     if task.loss != "cross-entropy":
         return ""
     return f"Shown are: {', '.join(_name(task, k) for k in y)}."
 
 
-def _name(task: Task, k: int) -> str:
+def _name(task: Samples, k: int) -> str:
     return task.labels[k] if task.labels else f"class {k}"
 
 
-def _images(task: Task, x: np.ndarray, y: list[int]) -> Figure:
+def _images(task: Samples, x: np.ndarray, y: list[int]) -> Figure:
     across = min(_ACROSS, len(x))
     down = ceil(len(x) / across)
     fig, axes = style.figure(down, across, width=1.4 * across, height=1.65 * down, squeeze=False)
@@ -66,7 +95,7 @@ def _images(task: Task, x: np.ndarray, y: list[int]) -> Figure:
     return fig
 
 
-def _channels(task: Task, x: np.ndarray, y: list[int]) -> Figure:
+def _channels(task: Samples, x: np.ndarray, y: list[int]) -> Figure:
     aspect = x.shape[2] / x.shape[3]
     fig, axes = style.figure(
         x.shape[1], len(x), width=5.6, height=0.55 + x.shape[1] * (1.1 * aspect + 0.1), squeeze=False

@@ -1,0 +1,1 @@
+"""Encoder–decoder attention: what a decoder reads at each step."""

@@ -1,0 +1,46 @@
+"""The tensors of a recorded run, and the ways between them."""
+
+from dataclasses import dataclass
+
+__all__ = ["Edge", "Node"]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One tensor of a run.
+
+    :param index: its number, in the order of the run.
+    :param name: what the module calls it: an argument's name, an attention map's, ``output``; often empty.
+    :param shape: its shape.
+    :param dtype: its dtype, as torch prints it, without ``torch.``.
+    :param axes: a letter for each axis, as far as known: ``("B", "C", "HW")``.
+    :param words: the operation that made it; empty for an input.
+    :param sources: the tensors that went into the operation.
+    :param operation: the operation's number; tensors that one call made share it. -1 for an input.
+    :param module: the submodule that made it, by its qualified name; empty for the traced module itself.
+    :param parameters: the parameters that went in: (qualified name, shape).
+    :param role: ``input``, ``output`` or ``""``.
+    :param quiet: whether only its layout changed: an axis of size 1 came or went, a tensor was expanded or copied.
+    """
+
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    axes: tuple[str, ...] = ()
+    words: str = ""
+    sources: tuple[int, ...] = ()
+    operation: int = -1
+    module: str = ""
+    parameters: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    role: str = ""
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One way that numbers take: from tensor ``source`` through the operation ``words`` to tensor ``target``."""
+
+    source: int
+    target: int
+    words: str
