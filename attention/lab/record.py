@@ -1,115 +1,61 @@
-"""Larger comparisons that run once and are kept as JSON beside their chapter, with all that tells how they were made.
+"""Larger comparisons that run once and are kept as JSON in their chapter's room, with how they were made.
 
-Beside ``notebooks/<family>/<name>.ipynb`` lies ``<name>.record.py``, a script of three names: ``CODE``, the files that
-decide what comes out; ``one_seed(seed, budget)``, which returns what one seed gives; ``run(budget)``, which returns the
-whole experiment as JSON takes it. ``make record NAME=<name>`` runs it and writes ``<name>.record.json``.
+``attention/experiments/<name>/record.py`` says what is run, in four names:
+
+* ``CODE``: the files that decide what comes out, besides itself, relative to the repository's root.
+* ``runs(budget)``: the runs of the comparison, each as the keyword arguments of ``one_run``: ``[{"seed": 0}, …]``.
+* ``one_run(budget, **run)``: what one run gives, as JSON takes it.
+* ``summary(results, budget)``: the whole experiment, from the results of all runs in the order of ``runs``.
+
+``make record NAME=<name>`` runs it and writes ``record.json`` beside it, which travels in the package. Here is what
+reads, writes and judges that file; what runs a comparison is a tool of the repository.
 """
 
 import ast
 import hashlib
-import importlib.util
 import json
-import os
 import platform
 import re
 import subprocess
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.resources import files as resources
-from multiprocessing import get_context
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 
-from attention.lab.session import Budget, budget
+from attention.lab.session import Budget
 
-__all__ = ["code_hash", "keep", "load", "made", "origin", "over_seeds", "script", "stale", "write"]
+__all__ = ["code_hash", "hashes", "keep", "load", "made", "origin", "stale", "write"]
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _NOTHING = frozenset({"ctx", "kind", "type_comment"})  # fields that change no behaviour
 
 
-def script(path: str | Path) -> ModuleType:
-    """Import a recording script, whose file name is no module name.
-
-    :param path: ``<name>.record.py``.
-    :returns: the module.
-    :raises FileNotFoundError: where there is none.
-    """
-    path = Path(path).resolve()
-    if not path.is_file():
-        raise FileNotFoundError(f"{path.name}: there is no such recording script")
-    spec = importlib.util.spec_from_file_location(path.stem.replace(".", "_"), path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def over_seeds(path: str | Path, seeds: Sequence[int], chosen: Budget, *, workers: int | None = None) -> list[Any]:
-    """Call a script's ``one_seed(seed, budget)`` for each seed, several at once, each in a process of one thread.
-
-    Small networks leave a GPU waiting for the next instruction, and two threads of a CPU for each other: several
-    processes, a seed each, use both well. A line is printed as each seed is done.
-
-    :param path: the script.
-    :param seeds: the seeds.
-    :param chosen: the budget.
-    :param workers: number of processes; by default one for each core, and at most eight on a GPU. 1 stays in this
-        process.
-    :returns: what the calls returned, in the order of the seeds.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(len(seeds), workers or (min(8, cores) if chosen.name == "gpu" else cores))
-    if workers == 1:
-        return [script(path).one_seed(seed, chosen) for seed in seeds]
-    began, done = time.perf_counter(), {}
-    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        futures = {pool.submit(_one, str(path), seed, chosen.name): seed for seed in seeds}
-        for future in as_completed(futures):
-            done[futures[future]] = future.result()
-            spent = time.perf_counter() - began
-            print(f"seed {futures[future]} done ({len(done)} of {len(seeds)}), {spent:.0f} s", flush=True)
-    return [done[seed] for seed in seeds]
-
-
-def _one(path: str, seed: int, name: str) -> Any:
-    return script(path).one_seed(seed, budget(name))
-
-
-def write(
-    path: str | Path,
-    experiment: dict[str, Any],
-    files: Iterable[str],
-    *,
-    chosen: Budget,
-    seconds: float,
-    commit: str | None = None,
-    root: Path | None = None,
-) -> None:
+def write(path: str | Path, experiment: dict[str, Any], *, made: dict[str, Any], code: dict[str, str]) -> None:
     """Write an experiment's record.
 
-    :param path: ``<name>.record.json``.
-    :param experiment: what the script's ``run`` returned; numbers are kept to six digits.
-    :param files: the files that decide what comes out, the script among them, relative to the repository's root.
-    :param chosen: the budget it ran with.
-    :param seconds: wall-clock time that it took.
-    :param commit: the commit of the code, for a copy without history; by default git is asked.
-    :param root: the repository; by default the one that ``path`` lies in.
-    :raises FileNotFoundError: for a file that is not there, and a path outside every repository.
+    :param path: ``record.json``.
+    :param experiment: what the script's ``summary`` returned; numbers are kept to six digits.
+    :param made: how it was made: what :func:`made` returns, and ``seconds``, the runs' own times added up.
+    :param code: the files that decided what came out and their hashes, the script the last, from :func:`hashes`.
+    :raises ValueError: for numbers that JSON does not have, such as NaN.
     """
-    path = Path(path).resolve()
-    root = root or _root(path)
-    kept = {
-        "made": made(chosen, commit=commit, root=root) | {"seconds": round(seconds)},
-        "code": {name: code_hash([root / name]) for name in files},
-        "experiment": _rounded(experiment),
-    }
-    keep(path, kept)
+    made = made | {"seconds": round(made["seconds"])}
+    keep(path, {"made": made, "code": code, "experiment": _rounded(experiment)})
+
+
+def hashes(names: Iterable[str], root: Path) -> dict[str, str]:
+    """Hash files of code, each for itself.
+
+    :param names: the files, relative to the root.
+    :param root: the repository, or the folder that holds the package.
+    :returns: the hash of each, by its name.
+    :raises FileNotFoundError: for a file that is not there.
+    """
+    return {name: code_hash([root / name]) for name in names}
 
 
 def made(chosen: Budget, *, root: Path, commit: str | None = None) -> dict[str, Any]:
@@ -129,41 +75,35 @@ def made(chosen: Budget, *, root: Path, commit: str | None = None) -> dict[str, 
     }
 
 
-def keep(path: Path, kept: dict[str, Any]) -> None:
+def keep(path: str | Path, kept: dict[str, Any]) -> None:
     """Write a record as a file that a person can read, and git can compare.
 
-    :param path: ``<name>.record.json``.
+    :param path: ``record.json``.
     :param kept: ``made``, ``code`` and ``experiment``; and ``confirmed``, where changed code was shown to give the
         same numbers.
+    :raises ValueError: for numbers that JSON does not have, such as NaN.
     """
     text = json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False)
     # Lists of plain values on one line each. No text of JSON holds a line break: nothing within quotes is touched.
     text = re.sub(r"\[\n\s*([^\[\]{}]*?)\n\s*\]", lambda m: "[" + re.sub(r"\s*\n\s*", " ", m[1]) + "]", text)
-    path.write_text(text + "\n", encoding="utf-8")
+    Path(path).write_text(text + "\n", encoding="utf-8")
 
 
 def load(name: str | Path) -> dict[str, Any]:
     """Read a record.
 
-    :param name: a chapter's name, or the path of a ``.record.json``. A chapter's record is looked for in the working
-        folder, among the notebooks of the repository, and in the package.
-    :returns: ``made`` (date, budget, device, versions, commit, seconds), ``code`` and ``experiment``.
+    :param name: a chapter's name, whose record lies in the package; or the path of a file that ends in ``.json``.
+    :returns: ``made`` (date, budget, device, versions, commit, and ``seconds``: the runs' own times, added up; records
+        of November 2026 have the time from the start to the end instead), ``code`` and ``experiment``.
     :raises FileNotFoundError: where there is none, saying how to make it.
     """
-    for path in _candidates(name):
-        if path.is_file():
-            return json.loads(path.read_text(encoding="utf-8"))
-    raise FileNotFoundError(f"there is no record of {str(name)!r}; `make record NAME={Path(name).name.split('.')[0]}`")
-
-
-def _candidates(name: str | Path) -> Iterator[Path]:
     if str(name).endswith(".json"):
-        yield Path(name)
-        return
-    file = f"{name}.record.json"
-    yield Path.cwd() / file
-    yield from sorted(Path(__file__).resolve().parents[2].glob(f"notebooks/*/{file}"))
-    yield Path(str(resources("attention"))) / "data" / "records" / file
+        path, chapter = Path(name), Path(name).resolve().parent.name
+    else:
+        path, chapter = resources("attention").joinpath("experiments", str(name), "record.json"), str(name)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no record of {str(name)!r}; `make record NAME={chapter}`")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def origin(kept: dict[str, Any]) -> str:
@@ -176,7 +116,7 @@ def origin(kept: dict[str, Any]) -> str:
 def stale(path: str | Path) -> str | None:
     """Say whether the code that made a record has changed since.
 
-    :param path: the ``.record.json``.
+    :param path: the ``record.json``.
     :returns: what has changed, and what to do; ``None`` for a record that is fresh.
     """
     path = Path(path).resolve()
@@ -189,8 +129,8 @@ def stale(path: str | Path) -> str | None:
             changed.append(f"{name} has changed")
     if not changed:
         return None
-    chapter = path.name.removesuffix(".record.json")
-    return f"{path.name} is stale: {', '.join(changed)} since it was recorded; run `make record NAME={chapter}`"
+    chapter = path.parent.name
+    return f"the record of {chapter} is stale: {', '.join(changed)} since it was made; run `make record NAME={chapter}`"
 
 
 def code_hash(paths: Iterable[str | Path]) -> str:

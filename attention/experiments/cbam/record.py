@@ -1,4 +1,6 @@
-"""Clothes among clutter: CBAM in three orders, without the maximum, with 3 × 3, and without space: `make record NAME=cbam`.
+"""Clothes among clutter: CBAM in three orders, without the maximum, with 3 × 3, and without space.
+
+``make record NAME=cbam`` runs it.
 
 Seven networks, trained alike on Fashion-MNIST objects that are made smaller and laid anywhere on a cluttered canvas, so
 that *where* is a question:
@@ -17,7 +19,6 @@ With ``ATTENTION_FASHION_MNIST`` set to a folder of the original files, the full
 import os
 import sys
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,7 +29,6 @@ from attention.backbones.resnet import small_resnet
 from attention.channel.se import SqueezeExcitation
 from attention.contract import Attention
 from attention.hybrid.cbam import ConvolutionalBlockAttention
-from attention.lab import record
 from attention.lab.comparison import Comparison
 from attention.lab.session import Budget
 from attention.lab.tasks.canvases import canvas
@@ -148,7 +148,12 @@ def attended(model: nn.Module, x: Tensor, where: Tensor) -> dict[str, list[float
     return {name: (a / b).tolist() for name, (a, b) in sums.items()}
 
 
-def one_seed(seed: int, budget: Budget) -> dict[str, Any]:
+def runs(budget: Budget) -> list[dict[str, Any]]:
+    """Name the runs: one a seed."""
+    return [{"seed": seed} for seed in range(SIZES[budget.name]["seeds"])]
+
+
+def one_run(budget: Budget, seed: int) -> dict[str, Any]:
     """Train all networks with one seed, and ask where their gates of positions are open."""
     name, size = budget.name, SIZES[budget.name]
     task = data(name, seed).to(budget.device)
@@ -180,11 +185,9 @@ def one_seed(seed: int, budget: Budget) -> dict[str, Any]:
     return {"comparison": compared.to_dict(), "looked": looked}
 
 
-def run(budget: Budget) -> dict[str, Any]:
-    """Run all seeds; the result is what ``record.write`` keeps."""
+def summary(results: list[dict[str, Any]], budget: Budget) -> dict[str, Any]:
+    """Put together what the record keeps."""
     name, size = budget.name, SIZES[budget.name]
-    seeds = range(size["seeds"])
-    found = record.over_seeds(Path(__file__), seeds, budget, workers=1 if name == "smoke" else None)
     images = clothes(name)
     return {
         "settings": {
@@ -198,6 +201,6 @@ def run(budget: Budget) -> dict[str, Any]:
             "scale": CANVAS["scale"][0],
             "clutter": CLUTTER,
         },
-        "comparison": Comparison.merge(Comparison.from_dict(each["comparison"]) for each in found).to_dict(),
-        "where": [each["looked"] for each in found],
+        "comparison": Comparison.merge(Comparison.from_dict(each["comparison"]) for each in results).to_dict(),
+        "where": [each["looked"] for each in results],
     }

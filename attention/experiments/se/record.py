@@ -15,7 +15,6 @@ With ``ATTENTION_FASHION_MNIST`` set to a folder of the original files, the full
 
 import os
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +24,7 @@ from torch import Tensor, nn
 from attention.backbones.resnet import small_resnet
 from attention.channel.se import SqueezeExcitation
 from attention.contract import Attention
-from attention.lab import record
+from attention.lab.classes import class_means
 from attention.lab.comparison import Comparison
 from attention.lab.session import Budget
 from attention.lab.tasks.fashion import fashion_mnist
@@ -37,6 +36,7 @@ CODE = [
     "attention/channel/se.py",
     "attention/backbones/resnet.py",
     "attention/lab/training.py",
+    "attention/lab/classes.py",
     "attention/lab/tasks/fashion.py",
     "attention/data/fashion_mnist.npz.sha256",
 ]
@@ -72,7 +72,7 @@ SIZES: dict[str, dict[str, Any]] = {
     },
 }
 LR = 3e-3
-SHOWN = 200  # test images whose gates are kept, in thousandths
+SHOWN = 200  # test images whose gates a run returns, in thousandths
 
 
 class NoSqueeze(nn.Module):
@@ -84,6 +84,7 @@ class NoSqueeze(nn.Module):
         self.reduce, self.expand = inner.reduce, inner.expand
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scale each pixel by its own gate."""
         gate = self.expand(self.reduce(rearrange(x, "b c h w -> b h w c")).relu()).sigmoid()
         return x * rearrange(gate, "b h w c -> b c h w")
 
@@ -106,6 +107,7 @@ def blocks(budget: str) -> dict[str, Any]:
 
 
 def size_of(model: nn.Module) -> int:
+    """Count a model's parameters."""
     return sum(p.numel() for p in model.parameters())
 
 
@@ -159,7 +161,12 @@ def share(gate: Tensor, labels: Tensor) -> float:
     return (means.var(0, correction=0).sum() / gate.var(0, correction=0).sum()).item()
 
 
-def one_seed(seed: int, budget: Budget) -> dict[str, Any]:
+def runs(budget: Budget) -> list[dict[str, Any]]:
+    """Name the runs: one a seed."""
+    return [{"seed": seed} for seed in range(SIZES[budget.name]["seeds"])]
+
+
+def one_run(budget: Budget, seed: int) -> dict[str, Any]:
     """Train all networks with one seed, and look into the one with SE."""
     name, size = budget.name, SIZES[budget.name]
     task = data(name)
@@ -188,12 +195,18 @@ def one_seed(seed: int, budget: Budget) -> dict[str, Any]:
     return {"comparison": compared.to_dict(), "looked": looked}
 
 
-def run(budget: Budget) -> dict[str, Any]:
-    """Run all seeds; the result is what ``record.write`` keeps."""
+def gates_by_class(looked: dict[str, Any]) -> dict[str, Any]:
+    """Compute the class means of the first and the last block from what a run returned of its gates."""
+    labels = torch.tensor(looked["labels"])
+    gates = [torch.tensor(rows) / 1000 for rows in looked["thousandths"].values()]
+    blocks = {"first block": gates[0], "last block": gates[-1]}
+    return {name: class_means(gate, labels).to_dict() for name, gate in blocks.items()}
+
+
+def summary(results: list[dict[str, Any]], budget: Budget) -> dict[str, Any]:
+    """Put together what the record keeps."""
     name, size = budget.name, SIZES[budget.name]
-    seeds = range(size["seeds"])
-    found = record.over_seeds(Path(__file__), seeds, budget, workers=1 if name == "smoke" else None)
-    first, task = found[0]["looked"], data(name)
+    task = data(name)
     return {
         "settings": {
             "widths": size["widths"],
@@ -205,10 +218,9 @@ def run(budget: Budget) -> dict[str, Any]:
             "test": len(task.test[0]),
             "classes": task.labels,
         },
-        "comparison": Comparison.merge(Comparison.from_dict(each["comparison"]) for each in found).to_dict(),
+        "comparison": Comparison.merge(Comparison.from_dict(each["comparison"]) for each in results).to_dict(),
         "gates": {
-            "shares": [each["looked"]["shares"] for each in found],
-            "labels": first["labels"],
-            "thousandths": first["thousandths"],
+            "shares": [each["looked"]["shares"] for each in results],
+            "by class": gates_by_class(results[0]["looked"]),  # of the first seed
         },
     }

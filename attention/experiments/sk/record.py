@@ -17,7 +17,6 @@ their numbers make one gate a channel for the *sum* of the branches. It weighs c
 from dataclasses import replace
 from functools import cache, partial
 from math import log
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +24,6 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from attention.branch.sk import SelectiveKernel
-from attention.lab import record
 from attention.lab.comparison import Comparison
 from attention.lab.session import Budget
 from attention.lab.tasks.canvases import canvas
@@ -88,6 +86,7 @@ class NoChoice(SelectiveKernel):
     """The control: the same layers make a gate for the sum of the branches, σ((A² − A¹) z)."""
 
     def weights(self, u: Tensor) -> Tensor:
+        """Return the second branch's weight for both."""
         both = super().weights(u)
         return both[:, 1:].expand_as(both)
 
@@ -113,6 +112,7 @@ class Unit(nn.Module):
             self.shortcut.append(nn.BatchNorm2d(2 * width))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Compute the unit's output."""
         branch = self.widen(self.kernel(self.narrow(x)))
         return (self.shortcut(x) + branch).relu()
 
@@ -184,10 +184,16 @@ def wider_window(model: nn.Module, x: Tensor) -> list[Tensor]:
 
 @torch.no_grad()
 def right(model: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Return the share of samples that a model classifies rightly."""
     return (model(x).argmax(1) == y).double().mean().item()
 
 
-def one_seed(seed: int, budget: Budget) -> dict[str, Any]:
+def runs(budget: Budget) -> list[dict[str, Any]]:
+    """Name the runs: one a seed."""
+    return [{"seed": seed} for seed in range(SIZES[budget.name]["seeds"])]
+
+
+def one_run(budget: Budget, seed: int) -> dict[str, Any]:
     """Train both networks with one seed, and look at their weights and scores at each size."""
     name, size = budget.name, SIZES[budget.name]
     task = data(name)
@@ -226,11 +232,9 @@ def one_seed(seed: int, budget: Budget) -> dict[str, Any]:
     return {"comparison": compared.to_dict(), **looked}
 
 
-def run(budget: Budget) -> dict[str, Any]:
-    """Run all seeds; the result is what ``record.write`` keeps."""
+def summary(results: list[dict[str, Any]], budget: Budget) -> dict[str, Any]:
+    """Put together what the record keeps."""
     name, size = budget.name, SIZES[budget.name]
-    seeds = range(size["seeds"])
-    found = record.over_seeds(Path(__file__), seeds, budget, workers=1 if name == "smoke" else None)
     task = data(name)
     return {
         "settings": {
@@ -247,14 +251,14 @@ def run(budget: Budget) -> dict[str, Any]:
             "dimmest": DIMMEST,
             "scales": SCALES,
         },
-        "comparison": Comparison.merge(Comparison.from_dict(each["comparison"]) for each in found).to_dict(),
+        "comparison": Comparison.merge(Comparison.from_dict(each["comparison"]) for each in results).to_dict(),
         # way: seeds × scales × layers
-        "weights": {way: [each["weights"][way] for each in found] for way in WAYS},
+        "weights": {way: [each["weights"][way] for each in results] for way in WAYS},
         # network: way: seeds × scales
         "scores": {
-            model: {way: [each["scores"][model][way] for each in found] for way in WAYS}
+            model: {way: [each["scores"][model][way] for each in results] for way in WAYS}
             for model in ("SK", "no choice")
         },
         # seeds × (smallest, largest) × layers × channels, thousandths
-        "channels": [each["channels"] for each in found],
+        "channels": [each["channels"] for each in results],
     }

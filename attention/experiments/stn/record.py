@@ -1,8 +1,8 @@
 """Clothes moved, turned and scaled on a canvas, with and without a spatial transformer: `make record NAME=stn`.
 
 Two tasks. ``displaced``: 14 × 14 pixels, moved anywhere on 28 × 28, turned by up to 45° and scaled by 0.7 to 1.4.
-``turned``: in the middle, as large as 1.4, turned by up to 90°. Five networks, trained alike and of equal size, to within
-1%:
+``turned``: in the middle, as large as 1.4, turned by up to 90°. Five networks, trained alike and of equal size, to
+within 1%:
 
 * ``CNN``: two convolutions and a hidden layer that sees the whole map; no transformer.
 * ``mean``: three convolutions and a mean over all positions, which is blind to places by construction.
@@ -14,16 +14,14 @@ For each trained transformer the pose that it leaves is computed on the test ima
 """
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from attention.lab import record
+from attention.experiments.stn import tasks
 from attention.lab.comparison import Comparison
 from attention.lab.session import Budget
-from attention.lab.tasks import stn as tasks
 from attention.lab.tasks.task import Task
 from attention.lab.training import compare
 from attention.spatial.stn import SpatialTransformer
@@ -32,7 +30,7 @@ CODE = [
     "attention/contract.py",
     "attention/spatial/stn.py",
     "attention/lab/training.py",
-    "attention/lab/tasks/stn.py",
+    "attention/experiments/stn/tasks.py",
     "attention/lab/tasks/canvases.py",
     "attention/lab/tasks/fashion.py",
     "attention/data/fashion_mnist.npz.sha256",
@@ -101,7 +99,12 @@ def left(model: nn.Module, task: Task) -> dict[str, Any]:
     }
 
 
-def one_seed(seed: int, budget: Budget) -> dict[str, Any]:
+def runs(budget: Budget) -> list[dict[str, Any]]:
+    """Name the runs: one a seed."""
+    return [{"seed": seed} for seed in range(SIZES[budget.name]["seeds"])]
+
+
+def one_run(budget: Budget, seed: int) -> dict[str, Any]:
     """Train all networks with one seed, on both tasks."""
     size, all_networks = SIZES[budget.name], networks()
     train, test = size["images"]
@@ -134,11 +137,9 @@ def one_seed(seed: int, budget: Budget) -> dict[str, Any]:
     return found
 
 
-def run(budget: Budget) -> dict[str, Any]:
-    """Run all seeds; the result is what ``record.write`` keeps."""
+def summary(results: list[dict[str, Any]], budget: Budget) -> dict[str, Any]:
+    """Put together what the record keeps."""
     size = SIZES[budget.name]
-    workers = None if budget.name == "gpu" else 1
-    found = record.over_seeds(Path(__file__), range(size["seeds"]), budget, workers=workers)
     train, test = size["images"]
     labels = tasks.displaced(train=train, test=test).labels
     experiment: dict[str, Any] = {
@@ -152,10 +153,10 @@ def run(budget: Budget) -> dict[str, Any]:
         }
     }
     for label in TASKS:
-        parts = [Comparison.from_dict(each[label]["comparison"]) for each in found]
+        parts = [Comparison.from_dict(each[label]["comparison"]) for each in results]
         names = parts[0].names
         experiment[label] = {
             "comparison": Comparison.merge(parts).to_dict(),
-            "poses": {name: [each[label]["poses"][name] for each in found] for name in names},
+            "poses": {name: [each[label]["poses"][name] for each in results] for name in names},
         }
     return experiment
