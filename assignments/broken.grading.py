@@ -638,7 +638,7 @@ BLOCKS3 = {
         low, high = gate.local, gate.pooled
         t = f.adaptive_avg_pool2d(u, 1)
         logits = low[2](low[0](u).clamp(min=0)) + high[2](f.relu(high[0](t)))
-        return y + (x - y) / (1 + torch.exp(-logits))
+        return y + (x - y) * torch.sigmoid(logits)
 
     def forward(self, x, y):
         return self.mix(self.second, self.mix(self.first, x + y, x, y), x, y)
@@ -700,9 +700,7 @@ BLOCKS4 = {
         + """
     def forward(self, x):
         a = x.flatten(2)
-        energy = a @ a.mT
-        shifted = energy - energy.amax((1, 2), keepdim=True)
-        w = (shifted - shifted.logsumexp(2, keepdim=True)).exp()
+        w = torch.log_softmax(a @ a.mT, 2).exp()
         return x + (self.scale * w @ a).unflatten(2, x.shape[2:])
 """,
     ],
@@ -765,7 +763,7 @@ BLOCKS5 = {
         w = self.squeeze.weight[:, :, 0]
         t = torch.einsum("mc,bcn->bmn", w, means) + self.squeeze.bias[:, None]
         t = t * torch.clamp(t + 3, 0, 6) / 6
-        return 1 / (1 + torch.exp(-torch.einsum("cm,bmn->bcn", layer.weight[:, :, 0], t) - layer.bias[:, None]))
+        return torch.sigmoid(torch.einsum("cm,bmn->bcn", layer.weight[:, :, 0], t) + layer.bias[:, None])
 
     def forward(self, x):
         b, c, h, w = x.shape
