@@ -1,16 +1,26 @@
 """Reads a submission: a notebook's cells, from a file that may be anything."""
 
 import json
+import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 __all__ = ["Cell", "Notebook", "Unreadable", "read"]
 
-_SIZE = 10_000_000  # bytes; ten times that is what its JSON can take in memory
+_FILE = 100_000_000  # bytes of a file, outputs included; as much memory is taken to read it
+_SIZE = 10_000_000  # bytes without outputs; ten times that is what its JSON can take in memory
 _CELLS, _SOURCE = 1000, 1_000_000
+_TOKENS = 1_000_000  # texts and brackets that are looked at to find the outputs
+
+# Every quantifier is possessive and every text is closed by the file's end at the latest: time grows with the size.
+_TOKEN = re.compile(rb'[\[\]{}]|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.S)
+_UNREAD = (b'"outputs"', b'"attachments"')
+_DEFINES = re.compile(r"\s*+(?:(?:async\s++)?(?:def|class)\s++(\w++)|(\w++)\s*+(?::[^=]++)?=(?!=))")
+_OPENS = re.compile(r"(?:def|class)\s++(\w{1,60})\b")
 
 
 class Unreadable(Exception):
@@ -44,6 +54,22 @@ class Notebook:
             cell for cell in self.cells if cell.kind == "code" and cell.source.strip() and "no-grading" not in cell.tags
         ]
 
+    @cached_property
+    def defined(self) -> dict[str, list[int]]:
+        """The numbers of the code cells that define a name, as a function, a class or a variable, by name."""
+        found: dict[str, list[int]] = {}
+        for cell in self.code:
+            lines = map(_DEFINES.match, cell.source.splitlines())
+            for name in dict.fromkeys(each[1] or each[2] for each in lines if each):
+                found.setdefault(name, []).append(cell.number)
+        return found
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The functions and classes that the cells define, without methods; 500 at most."""
+        lines = (line for cell in self.code for line in cell.source.splitlines())
+        return [found[1] for found in map(_OPENS.match, lines) if found][:500]
+
     def marked(self, marker: str) -> int | None:
         """Return the place of the first cell that has a tag, or a text in its source; ``None`` where there is none."""
         found = (place for place, cell in enumerate(self.cells) if marker in cell.tags)
@@ -61,22 +87,56 @@ def read(path: str | Path) -> Notebook:
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):
             raise Unreadable("the submission is no file")
-        if about.st_size > _SIZE:
-            raise Unreadable(
-                f"the notebook has {about.st_size / 1e6:,.0f} MB, more than the {_SIZE / 1e6:.0f} MB that are read: "
-                "clear its outputs, save it and submit it again"
-            )
+        if about.st_size > _FILE:
+            raise Unreadable(_too_large(about.st_size, _FILE, ""))
         with path.open("rb") as file:
-            raw = file.read(_SIZE + 1)
+            raw = file.read(_FILE + 1)
     except OSError as error:
         raise Unreadable(f"the submission cannot be read ({error.strerror})") from None
     if not raw.strip():
         raise Unreadable("the submitted file is empty")
+    if len(raw) > _SIZE:
+        raw = _without_outputs(raw)
+    if len(raw) > _SIZE:
+        raise Unreadable(_too_large(len(raw), _SIZE, " without its outputs"))
     try:
         found = json.loads(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         raise Unreadable("the submitted file is no notebook: it is not JSON") from None
     return Notebook(tuple(_cells(found)))
+
+
+def _too_large(size: int, most: int, counted: str) -> str:
+    return (
+        f"the notebook has {size / 1e6:,.0f} MB{counted}, more than the {most / 1e6:.0f} MB that are read: "
+        "clear its outputs, save it and submit it again"
+    )
+
+
+def _without_outputs(raw: bytes) -> bytes:
+    """Cut out what cells have printed and drawn, and pictures pasted into texts, before the JSON is read.
+
+    Nothing is built meanwhile, and all else stays as it is, JSON or not.
+
+    :raises Unreadable: for what has too many texts and brackets.
+    """
+    kept, start, depth, before, cutting = [], 0, 0, b"", False
+    for count, token in enumerate(_TOKEN.finditer(raw)):
+        if count > _TOKENS:
+            raise Unreadable("the notebook's outputs are too many to be read: clear them, save it and submit it again")
+        sign = raw[token.start() : token.start() + 1]
+        if sign in b"[{":
+            if depth == 3 and before in _UNREAD:  # the notebook, its list of cells, a cell
+                kept.append(raw[start : token.start()])
+                cutting = True
+            depth += 1
+        elif sign in b"]}":
+            depth -= 1
+            if cutting and depth == 3:
+                kept.append(b"null")
+                start, cutting = token.end(), False
+        before = token.group() if token.end() - token.start() < 20 else b""
+    return b"".join((*kept, raw[start:]))
 
 
 def _cells(found: Any) -> Sequence[Cell]:

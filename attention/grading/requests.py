@@ -1,6 +1,5 @@
 """What a part asks of a submission: a call, a look at a variable, a module, lines of its own, a text, a cell."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -236,8 +235,17 @@ class Text:
             texts.append(cell.source)
         lines = "\n\n".join(texts).splitlines()
         own = "\n".join(line for line in lines if self.marker not in line)
-        own = re.sub(r"<!--.*?-->", "", own, flags=re.S).replace(self.placeholder, "").strip()
+        own = _uncommented(own).replace(self.placeholder, "").strip()
         return Reply("value", own or None)
+
+
+def _uncommented(text: str) -> str:
+    """Leave out comments of HTML; one that is not closed is text."""
+    kept, start = [], 0
+    while (opened := text.find("<!--", start)) >= 0 and (closed := text.find("-->", opened + 4)) >= 0:
+        kept.append(text[start:opened])
+        start = closed + 3
+    return "".join((*kept, text[start:]))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The conversation with a submission: its cells are executed, it is asked, and it is started again where it ends."""
 
-import re
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -122,16 +121,11 @@ class Session:
         :param source: the lines; a submission could find out what they do.
         :returns: whether the submission has such a definition.
         """
-        cell = self.cell_of(name)
-        if cell is not None:
-            self.stand_ins[cell] = source
+        cells = self.notebook.defined.get(name)
+        if cells:
+            self.stand_ins[cells[-1]] = source
             self._end()
-        return cell is not None
-
-    def cell_of(self, name: str) -> int | None:
-        """Return the number of the last code cell that defines a name."""
-        defining = _defines(name)
-        return next((cell.number for cell in reversed(self.notebook.code) if defining.search(cell.source)), None)
+        return bool(cells)
 
     def ask(self, request: dict[str, Any], buffers: list[bytes], about: str) -> Reply:
         """Put one question to the submission.
@@ -157,23 +151,13 @@ class Session:
         self._end()
         return Reply("died", error=died.reason, message=died.text)
 
-    def names(self) -> list[str]:
-        """List the functions and classes that the cells define."""
-        sources = "\n".join(cell.source for cell in self.notebook.code)
-        return re.findall(r"^(?:def|class)\s+(\w{1,60})\b", sources, re.M)[:500]
-
     def defined_in(self, name: str) -> tuple[int, Ran] | None:
         """Find the cell that defines a name, where that cell did not run to its end."""
-        defining = _defines(name)
-        for cell in reversed(self.notebook.code):
-            ran = self.cells.get(cell.number)
-            if ran is not None and ran.kind != "ran" and defining.search(cell.source):
-                return cell.number, ran
+        for number in reversed(self.notebook.defined.get(name, [])):
+            ran = self.cells.get(number)
+            if ran is not None and ran.kind != "ran":
+                return number, ran
         return None
-
-
-def _defines(name: str) -> re.Pattern[str]:
-    return re.compile(rf"^\s*(?:(?:def|class)\s+{re.escape(name)}\b|{re.escape(name)}\s*(?::[^=]+)?=[^=])", re.M)
 
 
 def ran(reply: Reply, cell: int, limits: Limits) -> Ran:

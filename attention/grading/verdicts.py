@@ -58,7 +58,7 @@ def without_value(reply: Reply, name: str, session: Session) -> Exception:
 def _missing(reply: Reply, name: str, session: Session) -> Lacking:
     if reply.message != name:
         return Lacking(sentence(reply.message), brief="It is not of the kind, or has not the parameters, asked for.")
-    near = get_close_matches(name, session.names(), n=1)
+    near = get_close_matches(name, session.notebook.names, n=1)
     message = f"The notebook defines no `{name}`."
     message += f" It defines `{near[0]}`: is that the one?" if near else ""
     broken = session.defined_in(name)

@@ -1,8 +1,9 @@
 """Messages between the grader and the process that runs a submission: JSON and raw numbers, and no pickle.
 
 A message is one frame: a mark, two lengths, a JSON text, and the bytes of all arrays behind each other. An array is
-described in the JSON by dtype, shape and place; dtypes are taken from a list, and sizes must agree, so that reading a
-frame runs nobody's code and takes no more memory than the frame itself. (An ``.npz`` would be a zip archive, whose
+described in the JSON by dtype, shape and place; dtypes are taken from a list, sizes must agree, and each array begins
+where the one before it ends, so that reading a frame runs nobody's code and takes no more memory than the frame itself,
+however often it lists the same bytes. (An ``.npz`` would be a zip archive, whose
 members can unpack to a thousand times their size.)
 """
 
@@ -173,45 +174,51 @@ def decode(tree: Any, body: bytes, make: Callable[[np.ndarray, dict[str, Any]], 
     :raises Nonsense: for anything that :func:`encode` does not write.
     """
     try:
-        return _value(tree, body, make, 0)
+        return _Reader(body, make).value(tree, 0)
     except (TypeError, ValueError, KeyError, IndexError, OverflowError, RecursionError, AttributeError) as error:
         raise Nonsense("a value that cannot be read") from error
 
 
-def _value(tree: Any, body: bytes, make: Callable[[np.ndarray, dict[str, Any]], Any], depth: int) -> Any:
-    if depth > _DEPTH + 1:
-        raise Nonsense("too deep")
-    if tree is None or isinstance(tree, bool | int | float):
-        return tree
-    ((tag, inner),) = tree.items()
-    if tag in ("list", "tuple"):
-        values = [_value(each, body, make, depth + 1) for each in inner]
-        return values if tag == "list" else tuple(values)
-    if tag == "dict":
-        return {_value(k, body, make, depth + 1): _value(v, body, make, depth + 1) for k, v in inner}
-    if tag == "array":
-        return make(_numbers(inner, body), inner)
-    if tag == "text":
-        text, length = inner
-        return str(text) if len(text) == length else Opaque("str", f"of {int(length)} characters")
-    if tag == "opaque":
-        return Opaque(str(inner[0]), str(inner[1]))
-    if tag == "int" and len(inner) < 1100:
-        return int(inner, 16)
-    if tag == "float" and inner in ("nan", "inf", "-inf"):
-        return float(inner)
-    if tag == "ellipsis":
-        return Ellipsis
-    raise Nonsense(f"unknown tag {tag!r:.40}")
+class _Reader:
+    """Turns a tree of JSON into values; its arrays take up the body one after the other, as they were written."""
 
+    def __init__(self, body: bytes, make: Callable[[np.ndarray, dict[str, Any]], Any]) -> None:
+        self.body, self.make, self.at = body, make, 0
 
-def _numbers(described: dict[str, Any], body: bytes) -> np.ndarray:
-    dtype, at, size, shape = (described[key] for key in ("numbers", "at", "bytes", "shape"))
-    whole = all(isinstance(each, int) and not isinstance(each, bool) and each >= 0 for each in (at, size, *shape))
-    if not whole or len(shape) > 32 or at + size > len(body):
-        raise Nonsense("an array out of place")
-    if math.prod(shape) * _DTYPES[dtype].itemsize != size:
-        raise Nonsense("an array of another size than it says")
-    if dtype == "bool":  # a byte that is neither 0 nor 1 is no bool
-        return (np.frombuffer(body, np.uint8, size, at) != 0).reshape(shape)
-    return np.frombuffer(body, _DTYPES[dtype], math.prod(shape), at).reshape(shape).astype(dtype)
+    def value(self, tree: Any, depth: int) -> Any:
+        if depth > _DEPTH + 1:
+            raise Nonsense("too deep")
+        if tree is None or isinstance(tree, bool | int | float):
+            return tree
+        ((tag, inner),) = tree.items()
+        if tag in ("list", "tuple"):
+            values = [self.value(each, depth + 1) for each in inner]
+            return values if tag == "list" else tuple(values)
+        if tag == "dict":
+            return {self.value(k, depth + 1): self.value(v, depth + 1) for k, v in inner}
+        if tag == "array":
+            return self.make(self.numbers(inner), inner)
+        if tag == "text":
+            text, length = inner
+            return str(text) if len(text) == length else Opaque("str", f"of {int(length)} characters")
+        if tag == "opaque":
+            return Opaque(str(inner[0]), str(inner[1]))
+        if tag == "int" and len(inner) < 1100:
+            return int(inner, 16)
+        if tag == "float" and inner in ("nan", "inf", "-inf"):
+            return float(inner)
+        if tag == "ellipsis":
+            return Ellipsis
+        raise Nonsense(f"unknown tag {tag!r:.40}")
+
+    def numbers(self, described: dict[str, Any]) -> np.ndarray:
+        dtype, at, size, shape = (described[key] for key in ("numbers", "at", "bytes", "shape"))
+        whole = all(isinstance(each, int) and not isinstance(each, bool) and each >= 0 for each in (at, size, *shape))
+        if not whole or len(shape) > 32 or at != self.at or at + size > len(self.body):
+            raise Nonsense("an array out of place")
+        if math.prod(shape) * _DTYPES[dtype].itemsize != size:
+            raise Nonsense("an array of another size than it says")
+        self.at += size
+        if dtype == "bool":  # a byte that is neither 0 nor 1 is no bool
+            return (np.frombuffer(self.body, np.uint8, size, at) != 0).reshape(shape)
+        return np.frombuffer(self.body, _DTYPES[dtype], math.prod(shape), at).reshape(shape).astype(dtype)

@@ -1,11 +1,13 @@
 """Reading a submission, and compiling its cells."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from attention.grading import command
+from attention.grading import Text, command
 from attention.grading.child import compiled
+from attention.grading.notebook import Cell, Notebook, Unreadable, read
 from tests.grading.submissions import MOST, run_command
 
 NO_NOTEBOOK = {
@@ -54,3 +56,90 @@ def test_magic_lines_are_left_out(source: str, value: object, left_out: int) -> 
     code, lines = compiled(source, "<cell 1>")
     exec(code, names)
     assert (names["x"], len(lines)) == (value, left_out)
+
+
+# What a submission makes as large as it may: the grader's own reading of it grows with its size, and not faster.
+
+
+def code(*sources: str) -> Notebook:
+    return Notebook(tuple(Cell(i, "code", source) for i, source in enumerate(sources, 1)))
+
+
+def test_what_cells_define_is_found_line_by_line() -> None:
+    found = code(
+        "def first(x):\n    y = 3\n    return y\nclass Second:\n    async def third(self): ...",
+        "fourth: int = 3\nfifth=4\nfirst == 3\nsixth += 1\nseventh[0] = 1\nx.eighth = 2\ndefine = class_ = 3",
+        "  first = None\n# def ninth(): ...\nfirst(tenth=3)",
+    )
+    in_cells = {name: tuple(numbers) for name, numbers in found.defined.items()}
+    names = {"first": (1, 3), **dict.fromkeys(("y", "Second", "third"), (1,))}
+    assert in_cells == names | dict.fromkeys(("fourth", "fifth", "define"), (2,))
+    assert found.names == ["first", "Second"]
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["\n", " ", "a", "a:\n", "a :", "def\n", "def ", "class", "a: b\n\n", "async ", "\t\n", "é", "=\n"],
+    ids=repr,
+)
+def test_a_million_characters_are_searched_for_definitions(part: str) -> None:
+    found = code((part * 1_000_000)[:999_000] + "\ndef last():\n    pass")
+    assert found.defined["last"] == [1]
+    assert found.names[-1] == "last"
+
+
+@pytest.mark.parametrize("part", ["<!--", "<!-- ", "<!-- -->", "<!", "--", "-->", "<!--\n"], ids=repr)
+def test_a_million_characters_are_searched_for_comments(part: str) -> None:
+    given = Notebook((Cell(1, "markdown", f"<!-- answer 4 -->\n{part * (1_000_000 // len(part))}"),))
+    value = Text("<!-- answer 4 -->").put(None, given).value
+    assert (value is None) == (part == "<!-- -->")
+
+
+def as_file(tmp_path: Path, *cells: dict) -> Path:
+    path = tmp_path / "submission.ipynb"
+    path.write_text(json.dumps({"cells": cells, "metadata": {"outputs": [1]}, "nbformat": 4}, indent=1))
+    return path
+
+
+def test_outputs_do_not_count_however_large_they_are(tmp_path: Path) -> None:
+    picture = {
+        "output_type": "display_data",
+        "data": {"image/png": "iVBOR" * 5_000_000, "text": ["]}", '\\"outputs": [']},
+    }
+    source = ['x = {"outputs": [1]}\n', "y = '\\\\\"'"]
+    path = as_file(
+        tmp_path,
+        {"cell_type": "code", "source": source, "outputs": [picture, {"outputs": [{}]}], "metadata": {"tags": ["a"]}},
+        {"cell_type": "markdown", "source": "b", "attachments": {"a.png": {"image/png": "x" * 1_000_000}}},
+        {"outputs": [], "cell_type": "code", "source": "outputs"},
+    )
+    assert path.stat().st_size > 25_000_000
+    cells = (Cell(1, "code", "".join(source), ("a",)), Cell(1, "markdown", "b"), Cell(2, "code", "outputs"))
+    assert read(path).cells == cells
+
+
+@pytest.mark.parametrize(
+    ("cell", "line"),
+    [
+        ({"source": "#" * 11_000_000}, "has 11 MB without its outputs, more than the 10 MB that are read"),
+        ({"source": "a", "outputs": ["x" * 10_000] * 1_100}, "outputs are too many to be read: clear them"),
+        ({"source": "a", "outputs": "x" * 11_000_000}, "more than the 10 MB"),
+    ],
+    ids=["source", "brackets", "text"],
+)
+def test_what_is_still_too_large_is_told_how_to_become_smaller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cell: dict, line: str
+) -> None:
+    monkeypatch.setattr("attention.grading.notebook._TOKENS", 1000)
+    with pytest.raises(Unreadable, match=line):
+        read(as_file(tmp_path, {"cell_type": "code"} | cell))
+
+
+@pytest.mark.parametrize("raw", [b'\\"', b'"', b"\\", b'"\\', b"]", b'"outputs":', b'{"'], ids=repr)
+def test_what_is_no_json_is_searched_for_outputs_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raw: bytes
+) -> None:
+    monkeypatch.setattr("attention.grading.notebook._SIZE", 1000)
+    (tmp_path / "submission.ipynb").write_bytes(b'{"cells": [{"outputs": [' + raw * (500_000 // len(raw)))
+    with pytest.raises(Unreadable):
+        read(tmp_path / "submission.ipynb")

@@ -167,3 +167,27 @@ def test_deep_and_false_frames_are_nonsense() -> None:
         wire.lengths(wire.HEAD.pack(b"ABbB", 2**31, 0), 10)
     with pytest.raises(wire.Nonsense):
         wire.frame({"text": "x" * 2**21}, [])
+
+
+def test_bytes_are_listed_once() -> None:
+    """Sixty arrays of the same 16 MB would take a gigabyte on this side."""
+    body = bytes(16)
+    array = {"array": DESCRIBED | {"shape": [2], "bytes": 8}}
+    second, overlapping = ({"array": array["array"] | {"at": at}} for at in (8, 4))
+
+    def read(*trees: object) -> list[np.ndarray]:
+        return wire.decode({"list": list(trees)}, body, lambda numbers, described: numbers)
+
+    assert sum(each.nbytes for each in read(array, second)) == len(body)
+    for trees in ([array] * 60, [array, overlapping], [second, array], [second]):
+        with pytest.raises(wire.Nonsense):
+            read(*trees)
+
+
+def test_whatever_can_be_read_takes_no_more_memory_than_the_frame() -> None:
+    shared = np.arange(5.0)
+    values = there_and_back(
+        {"a": [shared, shared], "b": (shared[:0], {"c": shared > 2, "d": shared.astype("float16")})}
+    )
+    np.testing.assert_array_equal(values["a"][1], shared)
+    assert values["b"][1]["c"].tolist() == [False] * 3 + [True] * 2
