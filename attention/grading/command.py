@@ -23,16 +23,17 @@ afterwards.
 
 import argparse
 import csv
-import io
 import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from attention.grading.folder import find, names, shown
 from attention.grading.questions import Assignment
-from attention.grading.report import Graded, grade, without_notebook
+from attention.grading.report import FAILED, Graded, grade, without_notebook
 from attention.grading.runner import GraderError, readable_folders
 
 __all__ = ["grade", "load", "main"]
@@ -67,11 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     :param arguments: by default those of the command line.
-    :returns: 0, whatever the submission is; 2 where the grader itself cannot work.
+    :returns: 0, whatever the submissions are; 2 where the grader itself cannot work, or could not grade one of them.
     """
     options = _options(arguments)
     if os.name != "posix":
-        print("grade: this needs Linux or macOS; on Windows, use WSL", file=sys.stderr)
+        _say("this needs Linux or macOS; on Windows, use WSL")
         return 2
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -92,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(graded.text())
         _trouble(graded, options.submission.name)
     except (GraderError, OSError) as error:
-        print(f"grade: {error}", file=sys.stderr)
+        _say(error)
         return 2
     return 0
 
@@ -114,44 +115,67 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _found(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
-
-
 def _single(path: Path, assignment: Assignment) -> Graded:
     """Grade a file, or the one notebook of a folder."""
     if not path.is_dir():
         return grade(path, assignment)
-    found = _found(path)
+    found, others = find(path)
     if len(found) == 1:
         return grade(found[0], assignment)
-    many = f"the submission holds {len(found)} notebooks ({', '.join(each.name for each in found[:5])}): submit one"
-    return without_notebook(assignment, many if found else "the submission holds no notebook, no file named *.ipynb")
+    many = f"the submission holds {len(found)} notebooks ({_listed(found)}): submit one"
+    none = "the submission holds no notebook, no file named *.ipynb"
+    none += f"; it holds {_listed(others)}" if others else ""
+    return without_notebook(assignment, many if found else none)
 
 
 def _folder(options: argparse.Namespace, assignment: Assignment) -> int:
-    """Grade all notebooks of a folder: a report each, and one table."""
+    """Grade all notebooks of a folder: a report each, and one table, which grows by a row with each of them."""
     reports = options.report or Path("reports")
-    rows, heads = [], []
-    for path in _found(options.submission):
-        name = "__".join(path.relative_to(options.submission).with_suffix("").parts)[:150]
-        name = name.encode("utf-8", "replace").decode()
-        taken = sum(row[0] in (_cell(name), name) for row in rows)
-        name += f"-{taken + 1}" if taken else ""
-        graded = grade(path, assignment)
-        _write(reports / f"{name}.md", graded.text())
-        _trouble(graded, name)
-        heads = [f"{mark.number} {mark.title}" for mark in graded.marks]
-        scores = ["" if mark.score is None else f"{mark.score:g}" for mark in graded.marks]
-        rows.append([_cell(name), f"{graded.score:g}", f"{graded.points:g}", *scores])
-        if not options.quiet:
-            print(f"{name}: {graded.score:g} of {graded.points:g}", flush=True)
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows([["submission", "score", "of", *heads], *rows])
-    _write(reports / "scores.csv", table.getvalue())
+    found, others = find(options.submission)
+    paths = [path.relative_to(options.submission) for path in found]
+    parts = [(q.id, number, part) for q in assignment.questions for number, part in enumerate(q.parts, 1)]
+    heads = [f"{question}.{number} {part.title}" for question, number, part in parts]
+    reports.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    with (reports / "scores.csv").open("w", 1, encoding="utf-8", errors="replace", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["submission", "report", "score", "of", *heads])
+        for path, name in zip(paths, names(paths), strict=True):
+            told = shown(path)
+            try:
+                graded = grade(options.submission / path, assignment)
+                _write(reports / f"{name}.md", graded.text())
+            except Exception as error:  # whatever it was: the others are graded all the same
+                failed += 1
+                _say(f"{told}: not graded: {type(error).__name__}: {error}")
+                scores, line = ["", "", *("" for _ in heads)], "not graded"
+                with suppress(OSError):
+                    _write(reports / f"{name}.md", f"# {assignment.title}\n\n{FAILED}\n")
+            else:
+                _trouble(graded, told)
+                each = ["" if mark.score is None else f"{mark.score:g}" for mark in graded.marks]
+                scores, line = (
+                    [f"{graded.score:g}", f"{graded.points:g}", *each],
+                    f"{graded.score:g} of {graded.points:g}",
+                )
+            table.writerow([_cell(told), _cell(f"{name}.md"), *scores])
+            if not options.quiet:
+                print(f"{told}: {line}", flush=True)
+    if others:
+        _say(f"not graded, because their names do not end in .ipynb: {_listed(others)}")
     if not options.quiet:
-        print(f"{len(rows)} submissions; reports and scores.csv are in {reports}")
-    return 0
+        print(f"{len(paths)} submissions; reports and scores.csv are in {shown(reports)}")
+    return 2 if failed else 0
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
+    return ", ".join(shown(path.name)[:100] for path in paths[:5]) + more
+
+
+def _say(text: object) -> None:
+    """Tell the instructor something, and nobody else."""
+    print(f"grade: {shown(text)}", file=sys.stderr, flush=True)
 
 
 def _cell(text: str) -> str:
@@ -170,11 +194,11 @@ def _warn(path: Path) -> None:
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     others = real.stat().st_mode & 0o004 and all(each.stat().st_mode & 0o001 for each in real.parents)
     if root and others:
-        print(f"grade: other users may read {path.name}; chmod 600 keeps it from submissions", file=sys.stderr)
+        _say(f"other users may read {path.name}; chmod 600 keeps it from submissions")
 
 
 def _trouble(graded: Graded, name: str) -> None:
     unfenced = graded.memory[1] and "files" not in graded.fences and "user" not in graded.fences
     fence = ["only Python's audit hook kept this submission from the grading file (see attention.grading.command)"]
     for line in graded.trouble + (fence if unfenced else []):
-        print(f"grade: {name}: {line}", file=sys.stderr)
+        _say(f"{name}: {line}")

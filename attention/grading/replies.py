@@ -59,7 +59,7 @@ class Reply:
     :param kind: ``value``; ``raised``; ``missing``: there is no such name, or not of that kind; ``died``; ``nothing``:
         it was not tried.
     :param value: numbers, texts, lists, tuples, dictionaries, ``Tensor`` and ``Opaque``.
-    :param error: type of what was raised, or the reason of :class:`Died`.
+    :param error: type of what was raised, or the reason of an ending that nothing replied to.
     :param kinds: the built-in types that this type is one of.
     :param message: what it said, or why there is no value.
     :param where: where it came from.

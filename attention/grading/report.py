@@ -17,8 +17,10 @@ from attention.grading.replies import Reply
 from attention.grading.session import Ran, Session
 from attention.grading.verdicts import Lacking, Unanswered, Wrong, sentence, without_value
 
-__all__ = ["Graded", "Mark", "grade", "without_notebook"]
+__all__ = ["FAILED", "Graded", "Mark", "grade", "without_notebook"]
 
+#: What a submission's author is told where the grader fails.
+FAILED = "The grader could not grade this submission. That is not your fault: tell your instructor."
 _LINE, _OUTPUT = 400, 3000  # characters of one message, of one part's feedback
 _NOTES = 50
 _SHARED = ("Your code raised", "Your code needed", "`")  # what went wrong before any judge looked
@@ -221,7 +223,7 @@ def _mark(graded: Graded, number: str, part: Part, session: Session, reply: Repl
             lines.append(f"Hint: {hint}")
     except Exception as error:
         state, share = "wrong", 0.0
-        lines = ["The grader could not judge this answer. That is not your fault: tell your instructor."]
+        lines = [FAILED.replace("grade this submission", "judge this answer")]
         where = traceback.extract_tb(error.__traceback__)[-1]
         graded.trouble.append(
             _clean(f"{number}: the judge raised {type(error).__name__}: {error} (line {where.lineno})")

@@ -5,21 +5,22 @@ This side imports no torch: together with the process that does, it has to fit i
 
 import os
 import selectors
-import shutil
 import signal
 import site
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import attention
 from attention.grading import wire
+from attention.grading.endings import Died, Ending, remove
 
-__all__ = ["Child", "Died", "GraderError", "Limits", "readable_folders"]
+__all__ = ["Child", "GraderError", "Limits", "readable_folders"]
 
 _NOBODY = 65534
 _PACKAGE = Path(attention.__file__).resolve().parent
@@ -31,17 +32,6 @@ _START = (
 
 class GraderError(Exception):
     """The grader itself cannot work: a bad grading file, no torch. Never a submission's fault."""
-
-
-class Died(Exception):
-    """The process that runs the submission came to an end, or was ended.
-
-    :param reason: ``time``, ``memory``, ``channel``, ``exit`` or ``crash``.
-    """
-
-    def __init__(self, reason: str, text: str) -> None:
-        super().__init__(text)
-        self.reason, self.text = reason, text
 
 
 @dataclass(frozen=True)
@@ -124,9 +114,9 @@ class Child:
         self.limits, self.count, self.peak, self.printed = limits, 0, 0, 0
         self.text, self.fences = bytearray(), []
         self.user = _user()
+        self.ending = Ending()
+        request, self.sink, self.source, answer = _pipes()
         self.folder = tempfile.mkdtemp(prefix="grade-")
-        request, self.sink = os.pipe()
-        self.source, answer = os.pipe()
         code = _START.format(path=_import_path(), root=str(_PACKAGE.parent), read=request, write=answer)
         other = {} if self.user is None else {"user": self.user, "group": self.user, "extra_groups": []}
         try:
@@ -146,7 +136,7 @@ class Child:
         except BaseException:
             os.close(self.sink)
             os.close(self.source)
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove(self.folder)
             raise
         finally:
             os.close(request)
@@ -278,35 +268,35 @@ class Child:
     def _gone(self) -> None:
         """Say how the process ended."""
         try:
-            code = self.process.wait(2)
+            code = self.ending.wait(self.process, 2)
         except subprocess.TimeoutExpired:
             raise Died("channel", "it closed the pipe that only the grader's own answers go through") from None
         self._hear()
-        if code >= 0:
-            text = self.text.decode("utf-8", "replace")
-            if "MemoryError" in text or "bad_alloc" in text:
-                raise Died("memory", "it ran out of memory")
-            raise Died("exit", f"it ended the whole process, with exit code {code}")
-        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-        if name == "SIGXCPU":
-            raise Died("time", "it used up the processor time that there is")
-        if name == "SIGKILL":
-            raise Died("memory", "the system ended it; most often that is for want of memory")
-        raise Died("crash", f"it crashed the whole process ({name})")
+        printed, most = self.text.decode("utf-8", "replace"), self.limits.total + self.limits.start
+        raise self.ending.said(code, printed, full=self.peak > 0.8 * self.most, seconds=most)
 
     def end(self) -> None:
-        """End the process, its group and its folder."""
+        """End the process, its group and its folder, whatever it has left there."""
         for ending in (lambda: os.killpg(self.process.pid, signal.SIGKILL), self.process.kill):
-            try:
+            with suppress(OSError):
                 ending()
-            except (OSError, ProcessLookupError):
-                continue
         self.process.wait()
         self.selector.close()
         self.process.stdout.close()
         for handle in (self.sink, self.source):
             os.close(handle)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove(self.folder)
+
+
+def _pipes() -> tuple[int, int, int, int]:
+    """Make two pipes: both, or none."""
+    first = os.pipe()
+    try:
+        return *first, *os.pipe()
+    except BaseException:
+        for handle in first:
+            os.close(handle)
+        raise
 
 
 def _environment(folder: str, budget: str) -> dict[str, str]:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from attention.grading import wire
+from attention.grading.endings import Died
 from attention.grading.notebook import Notebook
 from attention.grading.replies import Reply, read_reply
-from attention.grading.runner import Child, Died, GraderError, Limits
+from attention.grading.runner import Child, GraderError, Limits
 
 __all__ = ["Ran", "Session", "ran"]
 

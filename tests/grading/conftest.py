@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from attention.grading import command
+from attention.grading import command, runner
 from tests.grading.submissions import ANSWER, GRADING, notebook
 
 
@@ -28,3 +28,19 @@ def graded(grading_file: Path, tmp_path: Path):
         return command.grade(path, replace(assignment, limits=replace(assignment.limits, cell=seconds, call=seconds)))
 
     return run
+
+
+TORCHLESS = """
+import sys, types
+torch = types.ModuleType("torch")
+torch.Tensor, torch.float32, torch.version = type("Tensor", (), dict()), 0, types.SimpleNamespace(cuda=None)
+for name in ("set_num_threads", "manual_seed", "set_grad_enabled", "set_default_dtype"):
+    setattr(torch, name, lambda value: None)
+sys.modules["torch"] = torch
+"""
+
+
+@pytest.fixture
+def torchless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start the process of submissions without torch, which takes seconds: for submissions that do not use it."""
+    monkeypatch.setattr(runner, "_START", TORCHLESS + runner._START)

@@ -23,8 +23,11 @@ def test_a_folder_gives_a_table(grading_file: Path, tmp_path: Path, monkeypatch:
     assert command.main([str(tmp_path / "in"), "--assignment", str(grading_file)]) == 0
     assert "2 submissions" in capsys.readouterr().out
     head, *rows = (tmp_path / "reports" / "scores.csv").read_text().splitlines()
-    assert head.startswith("submission,score,of,1.1 The shape,")
-    assert rows == ["'=ada,15,15,1,2,2,1,1,3,2,1,1,1,", "sub__bob,0,15,0,0,0,0,0,0,0,0,0,0,"]
+    assert head.startswith("submission,report,score,of,1.1 The shape,")
+    assert rows == [
+        "'=ada.ipynb,'=ada.md,15,15,1,2,2,1,1,3,2,1,1,1,",
+        "sub/bob.ipynb,sub__bob.md,0,15,0,0,0,0,0,0,0,0,0,0,",
+    ]
     assert "15 of 15" in (tmp_path / "reports" / "=ada.md").read_text()
 
 
