@@ -1,5 +1,6 @@
 """Recording maps leaves a model as it was; pictures of maps say what the maps say."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -519,10 +520,30 @@ def test_class_share_of_meaningless_labels_is_what_its_docstring_says() -> None:
     assert np.mean(shares) == pytest.approx(9 / 199, rel=0.05)
 
 
+def test_class_means_are_means_counts_and_the_share() -> None:
+    labels = torch.tensor([0, 1, 1, 3, 3, 3])
+    gates = torch.rand(6, 5, 1, 1)
+    found = maps.class_means(gates, labels)
+    for k in (0, 1, 3):
+        torch.testing.assert_close(found.means[k], gates[labels == k].flatten(1).double().mean(0))
+    assert found.counts.tolist() == [1, 2, 0, 3]
+    assert found.means[2].tolist() == [0] * 5
+    assert found.share == maps.class_share(gates, labels)
+
+
+def test_class_means_survive_json() -> None:
+    found = maps.class_means(torch.rand(9, 4), torch.arange(9) % 3)
+    read = maps.ClassMeans.from_dict(json.loads(json.dumps(found.to_dict())))
+    assert torch.equal(read.means, found.means)
+    assert torch.equal(read.counts, found.counts)
+    assert read.share == found.share
+
+
 def test_by_class_draws_mean_gates_sorted(shown: list) -> None:
     labels = torch.tensor([0, 1, 1, 3, 3, 3])
     early, late = torch.rand(6, 5), torch.rand(6, 8, 1, 1)
-    maps.by_class({"early": early, "late": late}, labels, ["a", "b", "c", "d"])
+    blocks = {"early": maps.class_means(early, labels), "late": maps.class_means(late, labels)}
+    maps.by_class(blocks, ["a", "b", "c", "d"])
     fig, alt = shown[0]
     panels = [ax for ax in fig.axes if ax.images]
     for ax, gates in zip(panels, (early, late.flatten(1)), strict=True):
@@ -537,7 +558,7 @@ def test_by_class_draws_mean_gates_sorted(shown: list) -> None:
 
 
 def test_by_class_keeps_limits_and_draws_one_block(shown: list) -> None:
-    maps.by_class(torch.rand(4, 3), torch.tensor([0, 1, 0, 1]), limits=(0, 1))
+    maps.by_class(maps.class_means(torch.rand(4, 3), torch.tensor([0, 1, 0, 1])), limits=(0, 1))
     (panel,) = [ax for ax in shown[0][0].axes if ax.images]
     assert (panel.images[0].norm.vmin, panel.images[0].norm.vmax) == (0, 1)
     assert panel.get_title(loc="left").endswith("% of variance between classes")
@@ -547,7 +568,7 @@ def test_by_class_names_the_channel_in_which_classes_differ_most(shown: list) ->
     labels = torch.arange(20) % 2
     gates = torch.full((20, 4), 0.5)
     gates[:, 2] = torch.where(labels == 0, 0.25, 0.75)
-    maps.by_class(gates, labels, ["bag", "boot"])
+    maps.by_class(maps.class_means(gates, labels), ["bag", "boot"])
     assert "they differ most in channel 2, from 0.25 (bag) to 0.75 (boot)" in shown[0][1]
 
 
@@ -566,16 +587,23 @@ def test_by_class_names_the_channel_in_which_classes_differ_most(shown: list) ->
         (torch.rand(2, 2), torch.tensor([-1, 1]), ValueError, "labels: expected"),
     ],
 )
-def test_class_share_refuses_what_does_not_fit(gates, labels, error, message) -> None:
-    with pytest.raises(error, match=message):
-        maps.class_share(gates, labels)
+def test_gates_and_labels_that_do_not_fit_are_refused(gates, labels, error, message) -> None:
+    for compute in (maps.class_share, maps.class_means):
+        with pytest.raises(error, match=message):
+            compute(gates, labels)
 
 
-def test_by_class_refuses_too_few_names_and_nothing() -> None:
+def test_by_class_refuses_too_few_names_nothing_and_what_does_not_belong_together() -> None:
+    two = maps.class_means(torch.rand(2, 2), torch.tensor([0, 1]))
+    other = maps.class_means(torch.rand(3, 2), torch.tensor([0, 1, 1]))
     with pytest.raises(ValueError, match="names has 1 names; labels go up to 1"):
-        maps.by_class(torch.rand(2, 2), torch.tensor([0, 1]), ["a"])
-    with pytest.raises(ValueError, match="gates is empty"):
-        maps.by_class({}, torch.tensor([0, 1]))
+        maps.by_class(two, ["a"])
+    with pytest.raises(ValueError, match="blocks is empty"):
+        maps.by_class({})
+    with pytest.raises(ValueError, match="all blocks must have seen the same samples"):
+        maps.by_class({"first": two, "last": other})
+    with pytest.raises(TypeError, match="expected what class_means returns, received Tensor"):
+        maps.by_class({"first": torch.rand(2, 2)})
 
 
 # Photographs.

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from attention.experiments.se import record as script
 from attention.lab import record
+from attention.lab.classes import ClassMeans, class_share
 from attention.lab.comparison import Comparison
-from attention.lab.maps import capture, class_share
+from attention.lab.maps import capture
 from attention.lab.session import Budget, budget
-from tools.writing import record as tool
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "notebooks" / "channel" / "se.record.py"
 CPU = Budget("cpu", torch.device("cpu"))
 
 CODE = '''"""A module."""
@@ -109,14 +109,20 @@ def house(tmp_path):
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab" / "code.py").write_text(CODE)
     (tmp_path / "lab" / "data.txt").write_text("1 2 3")
-    path = tmp_path / "lab" / "x.record.json"
-    files = ["lab/code.py", "lab/data.txt"]
-    record.write(path, {"mean": 1 / 3, "list": [1, 2.0, (3,)]}, files, chosen=CPU, seconds=61.7, commit="abc")
+    write(tmp_path, {"mean": 1 / 3, "list": [1, 2.0, (3,)]}, 61.7, commit="abc")
     return tmp_path
 
 
+def write(root: Path, experiment: dict, seconds: float = 1.0, commit: str | None = None) -> Path:
+    """Write a record of two files, and return where it is."""
+    path = root / "lab" / "record.json"
+    made = record.made(CPU, root=root, commit=commit) | {"seconds": seconds}
+    record.write(path, experiment, made=made, code=record.hashes(["lab/code.py", "lab/data.txt"], root))
+    return path
+
+
 def test_a_record_keeps_what_was_found_and_how(house):
-    kept = record.load(house / "lab" / "x.record.json")
+    kept = record.load(house / "lab" / "record.json")
     assert kept["experiment"] == {"mean": 0.333333, "list": [1, 2.0, [3]]}
     made = kept["made"]
     assert (made["budget"], made["seconds"], made["commit"], made["torch"]) == ("cpu", 62, "abc", torch.__version__)
@@ -127,25 +133,22 @@ def test_a_record_keeps_what_was_found_and_how(house):
 
 
 def test_texts_are_kept_to_the_letter(house):
-    path, said = house / "lab" / "y.record.json", {"note": "[ 0, 1 ) and [  a\n  b ]", "list": ["x [", " y ]"]}
-    record.write(path, said, ["lab/code.py"], chosen=CPU, seconds=1)
-    assert record.load(path)["experiment"] == said
+    said = {"note": "[ 0, 1 ) and [  a\n  b ]", "list": ["x [", " y ]"]}
+    assert record.load(write(house, said))["experiment"] == said
 
 
 def test_without_a_history_there_is_no_commit(house):
-    path = house / "lab" / "y.record.json"
-    record.write(path, {}, ["lab/code.py"], chosen=CPU, seconds=1)
-    assert record.load(path)["made"]["commit"] is None
+    assert record.load(write(house, {}))["made"]["commit"] is None
 
 
 def test_a_record_is_fresh_until_its_code_does_something_else(house):
-    path, code = house / "lab" / "x.record.json", house / "lab" / "code.py"
+    path, code = house / "lab" / "record.json", house / "lab" / "code.py"
     assert record.stale(path) is None
     code.write_text(SAME["comments"])
     assert record.stale(path) is None
     code.write_text(OTHER["number"])
     assert record.stale(path) == (
-        "x.record.json is stale: lab/code.py has changed since it was recorded; run `make record NAME=x`"
+        "the record of lab is stale: lab/code.py has changed since it was made; run `make record NAME=lab`"
     )
     code.write_text("def broken(:")
     assert "lab/code.py has changed" in record.stale(path)
@@ -157,34 +160,21 @@ def test_a_record_is_fresh_until_its_code_does_something_else(house):
 
 
 def test_numbers_that_json_does_not_have_are_refused(house):
+    before = (house / "lab" / "record.json").read_text()
     with pytest.raises(ValueError, match="JSON"):
-        record.write(house / "lab" / "z.record.json", {"x": float("nan")}, [], chosen=CPU, seconds=1)
-    assert not (house / "lab" / "z.record.json").exists()
+        write(house, {"x": float("nan")})
+    assert (house / "lab" / "record.json").read_text() == before
 
 
-def test_a_record_that_is_not_there_says_how_it_is_made(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match="make record NAME=nothing"):
-        record.load("nothing")
-    (tmp_path / "nothing.record.json").write_text('{"here": 1}')
-    assert record.load("nothing") == {"here": 1}
+def test_a_chapter_s_record_lies_in_the_package():
+    path = ROOT / "attention" / "experiments" / "se" / "record.json"
+    assert record.load("se") == record.load(path) == record.load(str(path))
 
 
-SEEDED = """
-import torch
-def one_seed(seed, budget):
-    return [seed, budget.name, torch.get_num_threads()]
-"""
-
-
-def test_seeds_run_in_processes_of_one_thread_and_keep_their_order(tmp_path, capfd):
-    path = tmp_path / "x.record.py"
-    path.write_text(SEEDED)
-    assert record.over_seeds(path, (3, 1), CPU, workers=2) == [[3, "cpu", 1], [1, "cpu", 1]]
-    assert "2 of 2" in capfd.readouterr().out
-    assert [found[0] for found in record.over_seeds(path, (5, 4), CPU, workers=1)] == [5, 4]
-    with pytest.raises(FileNotFoundError, match=r"y\.record\.py"):
-        record.script(tmp_path / "y.record.py")
+def test_a_record_that_is_not_there_says_how_it_is_made(tmp_path):
+    for name in ("nothing", tmp_path / "nothing" / "record.json"):
+        with pytest.raises(FileNotFoundError, match=f"no record of '{name}'; `make record NAME=nothing`"):
+            record.load(name)
 
 
 # The chapter on SE
@@ -194,7 +184,9 @@ import sys
 for name in ("matplotlib", "IPython", "PIL", "scipy", "torchinfo", "tqdm", "pandas", "torchvision"):
     sys.modules[name] = None
 import runpy
-sys.argv = ["record.py", "se", "--budget", "smoke", "--target", sys.argv[1], "--commit", "0123"]
+folder = sys.argv[1]
+words = ["se", "--budget", "smoke", "--commit", "0123", "--jobs", "1"]
+sys.argv = ["record.py", *words, "--target", f"{folder}/record.json", "--runs", folder]
 runpy.run_path("tools/writing/record.py", run_name="__main__")
 """
 
@@ -202,13 +194,15 @@ runpy.run_path("tools/writing/record.py", run_name="__main__")
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
     """The smallest recording, on a machine that has torch, numpy, einops, jaxtyping, and little else."""
-    target = tmp_path_factory.mktemp("record") / "se.record.json"
+    folder = tmp_path_factory.mktemp("record")
     done = subprocess.run(
-        [sys.executable, "-c", BARE, str(target)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", BARE, str(folder)], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "recording se, budget smoke" in done.stdout
-    return json.loads(target.read_text(encoding="utf-8"))
+    assert "seed 1 done (2 of 2)" in done.stdout
+    assert len((folder / "se.smoke.jsonl").read_text().splitlines()) == 2
+    return json.loads((folder / "record.json").read_text(encoding="utf-8"))
 
 
 def test_the_recording_runs_and_compares_four_networks(smoke):
@@ -217,29 +211,30 @@ def test_the_recording_runs_and_compares_four_networks(smoke):
     assert comparison.seeds == (0, 1)
     assert smoke["made"]["budget"] == "smoke"
     assert smoke["made"]["commit"] == "0123"
-    assert "notebooks/channel/se.record.py" in smoke["code"]
+    assert list(smoke["code"]) == [*script.CODE, "attention/experiments/se/record.py"]
 
 
-def test_the_recording_keeps_gates_a_block_and_class(smoke):
+def test_the_recording_keeps_mean_gates_of_two_blocks_by_class(smoke):
     kept = smoke["experiment"]["gates"]
-    assert list(kept["thousandths"]) == ["stages.0.0.attention", "stages.1.0.attention"]
-    for (block, gates), channels in zip(kept["thousandths"].items(), (8, 16), strict=True):
-        gates = torch.tensor(gates) / 1000
-        assert gates.shape == (100, channels)
-        assert (gates > 0).all()
-        assert (gates < 1).all()
-        assert all(0 < seed[block] < 1 for seed in kept["shares"])
-    assert len(kept["labels"]) == 100
+    assert [list(shares) for shares in kept["shares"]] == 2 * [["stages.0.0.attention", "stages.1.0.attention"]]
+    assert all(0 < share < 1 for shares in kept["shares"] for share in shares.values())
+    assert list(kept["by class"]) == ["first block", "last block"]
+    for found, channels in zip(kept["by class"].values(), (8, 16), strict=True):
+        found = ClassMeans.from_dict(found)
+        assert found.means.shape == (10, channels)
+        assert (found.means > 0).all()
+        assert (found.means < 1).all()
+        assert found.counts.sum() == 100
+        assert 0 < found.share < 1
 
 
 def test_the_share_between_classes_is_that_of_the_workbench():
     labels = torch.arange(300) % 10
     gates = torch.rand(300, 7) + 0.1 * torch.rand(10, 7)[labels]
-    assert record.script(SCRIPT).share(gates, labels) == pytest.approx(class_share(gates, labels), rel=1e-5)
+    assert script.share(gates, labels) == pytest.approx(class_share(gates, labels), rel=1e-5)
 
 
 def test_the_gates_are_those_that_the_workbench_captures():
-    script = record.script(SCRIPT)
     model = script.network("smoke", script.blocks("smoke")["SE"]).eval()
     x = torch.rand(30, 1, 28, 28)
     found, captured = script.gates(model, x), capture(model, x)
@@ -251,7 +246,6 @@ def test_the_gates_are_those_that_the_workbench_captures():
 
 @pytest.mark.parametrize("name", ["cpu", "gpu"])
 def test_the_controls_have_as_many_parameters(name):
-    script = record.script(SCRIPT)
     with torch.device("meta"):
         sizes = {label: script.size_of(script.network(name, block)) for label, block in script.blocks(name).items()}
         wider = script.size_of(script.network(name, widths=script.wider(name)))
@@ -260,7 +254,6 @@ def test_the_controls_have_as_many_parameters(name):
 
 
 def test_the_control_without_squeeze_is_se_where_the_map_is_constant():
-    script = record.script(SCRIPT)
     control = script.NoSqueeze(8, 4)
     block = script.SqueezeExcitation(8, 4)
     block.load_state_dict(control.state_dict())
@@ -271,7 +264,6 @@ def test_the_control_without_squeeze_is_se_where_the_map_is_constant():
 
 
 def test_every_network_of_a_seed_starts_from_the_same_convolutions():
-    script = record.script(SCRIPT)
     states = []
     for block in script.blocks("cpu").values():
         torch.manual_seed(3)
@@ -279,99 +271,6 @@ def test_every_network_of_a_seed_starts_from_the_same_convolutions():
     assert all(torch.equal(states[0][k], state[k]) for state in states for k in states[0])
 
 
-def test_an_unknown_chapter_is_refused():
-    done = subprocess.run(
-        [sys.executable, "tools/writing/record.py", "none"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode != 0
-    assert "'none' has no recording; there are: " in done.stderr
-    assert "se" in done.stderr
-
-
 def test_every_file_that_decides_is_there():
-    script = record.script(SCRIPT)
     assert all((ROOT / name).is_file() for name in script.CODE)
     assert budget("smoke").name in script.SIZES
-
-
-TOY = """import time
-from pathlib import Path
-
-CODE = ["toy.py"]
-
-
-def one_seed(seed, budget):
-    space = {}
-    exec(Path("toy.py").read_text(), space)
-    return {"score": space["score"](seed), "seconds": time.perf_counter()}
-"""
-
-
-@pytest.fixture
-def history(tmp_path):
-    """A repository with a recording script, the code that decides, and a record made by it."""
-
-    def git(*words):
-        name = ["-c", "user.name=A", "-c", "user.email=a@b.example", "-c", "commit.gpgsign=false"]
-        subprocess.run(["git", *name, *words], cwd=tmp_path, check=True, capture_output=True)
-
-    script = tmp_path / "notebooks" / "toys" / "toy.record.py"
-    script.parent.mkdir(parents=True)
-    script.write_text(TOY)
-    (tmp_path / "toy.py").write_text("def score(seed):\n    return seed + 2\n")
-    (tmp_path / "pyproject.toml").touch()
-    (tmp_path / "attention").symlink_to(ROOT / "attention")
-    git("init", "-q")
-    git("add", ".")
-    git("commit", "-qm", "start")
-    target = script.with_suffix(".json")
-    files = ["toy.py", "notebooks/toys/toy.record.py"]
-    record.write(target, {"score": 2}, files, chosen=CPU, seconds=1)
-    return script
-
-
-def test_changed_code_that_gives_the_same_keeps_the_record(history):
-    root, target = history.parents[2], history.with_suffix(".json")
-    before = record.load(target)
-    (root / "toy.py").write_text("def score(seed):\n    return sum([seed, 1, 1])\n")
-    assert "toy.py has changed" in record.stale(target)
-    assert "gives the same numbers" in tool.confirm(history, "cpu", root=root)
-    assert record.stale(target) is None
-    kept = record.load(target)
-    assert (kept["made"], kept["experiment"]) == (before["made"], before["experiment"])
-    assert kept["confirmed"]["budget"] == "cpu"
-    assert kept["confirmed"]["seed"] == 0
-
-
-def test_changed_code_that_gives_something_else_does_not(history):
-    root, target = history.parents[2], history.with_suffix(".json")
-    (root / "toy.py").write_text("def score(seed):\n    return seed + 2 + 1e-12\n")
-    before = target.read_text()
-    with pytest.raises(SystemExit, match="seed 0 gives other results"):
-        tool.confirm(history, "cpu", root=root)
-    assert target.read_text() == before
-    assert "toy.py has changed" in record.stale(target)
-
-
-def test_code_that_the_history_does_not_have_cannot_be_confirmed(history):
-    root, target = history.parents[2], history.with_suffix(".json")
-    kept = record.load(target)
-    kept["made"]["commit"] = None
-    record.keep(target, kept)
-    with pytest.raises(SystemExit, match="the history does not have"):
-        tool.confirm(history, "cpu", root=root)
-
-
-def test_a_record_made_by_code_that_was_not_committed_cannot_be_confirmed(history):
-    root, target = history.parents[2], history.with_suffix(".json")
-    (root / "toy.py").write_text("def score(seed):\n    return seed + 3\n")
-    record.write(target, {"score": 3}, ["toy.py"], chosen=CPU, seconds=1)
-    assert record.load(target)["made"]["commit"].endswith("+")
-    with pytest.raises(SystemExit, match=r"toy\.py at \w+ is not what made the record"):
-        tool.confirm(history, "cpu", root=root)
-
-
-def test_code_that_fails_is_shown(history):
-    (history.parents[2] / "toy.py").write_text("def score(seed):\n    raise KeyError('gone')\n")
-    with pytest.raises(SystemExit, match="KeyError: 'gone'"):
-        tool.confirm(history, "cpu", root=history.parents[2])

@@ -14,6 +14,7 @@ from typing import Any
 
 from attention.lab import record
 from attention.lab.session import budget
+from tools.writing.runs import label
 
 #: Prints what one run gives, by the code of the folder that it works in. In older code a run was a seed.
 ONE_RUN = """
@@ -26,21 +27,19 @@ script, name, run = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 spec = importlib.util.spec_from_file_location("script", script)
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
-if run is None:
-    json.dump(module.runs(budget(name))[0], sys.stdout)
-else:
-    one_run = getattr(module, "one_run", None) or module.one_seed
-    json.dump(one_run(budget=budget(name), **run), sys.stdout)
+one_run = getattr(module, "one_run", None) or module.one_seed
+json.dump(one_run(budget=budget(name), **run), sys.stdout)
 """
 
 
-def confirm(script: Path, code: list[str], name: str, root: Path) -> str:
-    """Do the first run with the code that made a record and with today's; where both give the same, keep the record.
+def confirm(script: Path, code: list[str], run: dict[str, Any], name: str, root: Path) -> str:
+    """Do a run with the code that made a record and with today's; where both give the same, keep the record.
 
     The record then notes today's code, and how it was confirmed.
 
     :param script: today's recording script, beside its record.
     :param code: the files that decide today, its ``CODE``.
+    :param run: the arguments of the run.
     :param name: the budget to run with, ``smoke`` or ``cpu``.
     :param root: the repository, with its history.
     :returns: what to tell.
@@ -48,14 +47,13 @@ def confirm(script: Path, code: list[str], name: str, root: Path) -> str:
     """
     target, now = script.with_name("record.json"), script.relative_to(root).as_posix()
     kept, title = record.load(target), f"the record of {script.parent.name}"
-    run = _script(root, now, name, None)
     with tempfile.TemporaryDirectory() as folder:
         commit = _unpack(kept, root, Path(folder))
         if not commit:
             raise SystemExit(f"{title}: the history does not have the code that made it")
         then = list(kept["code"])[-1]  # the script stands last, under the name that it had
-        results = [_script(Path(folder), then, name, run), _script(root, now, name, run)]
-    told = ", ".join(f"{key} {value}" for key, value in run.items())
+        results = [_one_run(Path(folder), then, name, run), _one_run(root, now, name, run)]
+    told = label(run)
     if results[0] != results[1]:
         raise SystemExit(f"{title}: {told} gives other results than at {commit[:7]}; record it anew")
     kept["code"] = record.hashes([*code, now], root)
@@ -94,8 +92,8 @@ def _archive(commit: str, root: Path, folder: Path, names: list[str] | None = No
     return archive.returncode == 0
 
 
-def _script(where: Path, script: str, name: str, run: dict[str, Any] | None) -> Any:
-    """Do a run with the code of a folder; without a run, return the first of the comparison."""
+def _one_run(where: Path, script: str, name: str, run: dict[str, Any]) -> Any:
+    """Do a run with the code of a folder."""
     words = [sys.executable, "-c", ONE_RUN, script, name, json.dumps(run)]
     ran = subprocess.run(words, cwd=where, capture_output=True, text=True, check=False)
     if ran.returncode:
