@@ -1,6 +1,7 @@
 """What a chapter must keep to, as rules that read its notebook. Each names what is wrong and where."""
 
 import ast
+import gzip
 import re
 import statistics
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ RULES: dict[str, Callable[["Chapter"], Iterator[str]]] = {}
 WORDS = (1500, 4000)
 LINES = {"median": 6, "90th percentile": 20, "longest": 35}
 BYTES = 1_000_000
+#: Of a record, compressed as in a wheel.
+RECORD_BYTES = 40_000
 EXERCISES = (4, 7)
 #: What keeps a cell's output from being compared; these cells always are, and are not counted.
 VOLATILE, UNCOUNTED = "nbval-ignore-output", {"setup", "explorer"}
@@ -42,6 +45,11 @@ class Chapter:
     def name(self) -> str:
         """The mechanism's name."""
         return self.path.stem
+
+    @property
+    def experiments(self) -> Path:
+        """The folder of the chapter's experiments; it need not be there."""
+        return self.root / "attention" / "experiments" / self.name
 
     @cached_property
     def prose(self) -> list[tuple[int, str]]:
@@ -384,15 +392,23 @@ def _hinted(chapter: Chapter) -> set[str]:
 @rule
 def record_is_current(chapter: Chapter) -> Iterator[str]:
     """What was recorded was recorded by the code that is there now."""
-    script = chapter.path.with_suffix(".record.py")
-    path = chapter.path.with_suffix(".record.json")
+    script, path = (chapter.experiments / name for name in ("record.py", "record.json"))
     if script.exists() != path.exists():
         yield f"{script.name} and {path.name} belong together, and one is missing: make record NAME={chapter.name}"
     elif path.exists():
         from attention.lab import record
 
         if why := record.stale(path):
-            yield f"{path.name}: {why}"
+            yield why
+
+
+@rule
+def record_is_small(chapter: Chapter) -> Iterator[str]:
+    """A record keeps what the chapter shows: every reader's installation carries it."""
+    path = chapter.experiments / "record.json"
+    count = len(gzip.compress(path.read_bytes())) if path.exists() else 0
+    if count > RECORD_BYTES:
+        yield f"the record has {count:,} bytes when compressed; allowed: {RECORD_BYTES:,}"
 
 
 def _joined(value: str | list[str]) -> str:

@@ -1,5 +1,6 @@
 """Every chapter keeps to the rules; and every rule catches a chapter that does not."""
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -216,13 +217,16 @@ def test_rule_catches(what: str, broken) -> None:
 
 
 def test_every_rule_is_tested() -> None:
-    assert {rule for rule, _, _ in BROKEN.values()} | {"record_is_current"} == set(rules.RULES)
+    of_records = {"record_is_current", "record_is_small"}
+    assert {rule for rule, _, _ in BROKEN.values()} | of_records == set(rules.RULES)
 
 
 def test_record_script_and_result_belong_together(tmp_path: Path) -> None:
     chapter = sample.chapter(tmp_path, sample.notebook())
     assert not list(rules.record_is_current(chapter))
-    (tmp_path / "made.record.py").write_text("")
+    assert not list(rules.record_is_small(chapter))
+    chapter.experiments.mkdir(parents=True)
+    (chapter.experiments / "record.py").write_text("")
     assert "one is missing" in "\n".join(rules.record_is_current(chapter))
 
 
@@ -230,12 +234,26 @@ def test_stale_record_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     from attention.lab import record
 
     chapter = sample.chapter(tmp_path, sample.notebook())
-    for suffix in (".record.py", ".record.json"):
-        (tmp_path / f"made{suffix}").write_text("{}")
+    assert chapter.experiments == tmp_path / "attention" / "experiments" / "made"
+    chapter.experiments.mkdir(parents=True)
+    for name in ("record.py", "record.json"):
+        (chapter.experiments / name).write_text("{}")
     monkeypatch.setattr(record, "stale", lambda path: "the code has changed")
-    assert list(rules.record_is_current(chapter)) == ["made.record.json: the code has changed"]
+    assert list(rules.record_is_current(chapter)) == ["the code has changed"]
     monkeypatch.setattr(record, "stale", lambda path: None)
     assert not list(rules.record_is_current(chapter))
+
+
+def test_a_record_that_keeps_too_much_is_caught(tmp_path: Path) -> None:
+    chapter = sample.chapter(tmp_path, sample.notebook())
+    chapter.experiments.mkdir(parents=True)
+    drawn, path = random.Random(0), chapter.experiments / "record.json"
+    for size, fits in ((39_000, True), (41_000, False)):
+        path.write_bytes(drawn.randbytes(size))  # what cannot be compressed
+        assert (list(rules.record_is_small(chapter)) == []) is fits
+    assert "bytes when compressed; allowed: 40,000" in "".join(rules.record_is_small(chapter))
+    path.write_text("0" * 1_000_000)
+    assert list(rules.record_is_small(chapter)) == []
 
 
 @pytest.mark.parametrize(

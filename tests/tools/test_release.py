@@ -261,6 +261,7 @@ def rewritten(path: Path, folder: Path, changes: dict[str, bytes | None]) -> Pat
 
 
 ABOUT = f"attention_block_by_block-{NOW}.dist-info"
+RECORD = "attention/experiments/se/record.json"
 
 
 @pytest.mark.parametrize(
@@ -268,8 +269,9 @@ ABOUT = f"attention_block_by_block-{NOW}.dist-info"
     [
         ("attention/py.typed", None, "the wheel lacks attention/py.typed"),
         ("attention/mechanisms.toml", None, "the wheel lacks attention/mechanisms.toml"),
-        ("attention/data/records/se.record.json", None, "the wheel lacks attention/data/records/se.record.json"),
-        ("attention/data/records/se.record.json", b"{}", "se.record.json has another content"),
+        (RECORD, None, f"the wheel lacks {RECORD}"),
+        (RECORD, b"{}", f"{RECORD} has another content"),
+        ("_runs/se.gpu.jsonl", b"", "the wheel holds _runs/se.gpu.jsonl, which does not belong there"),
         ("tests/test_contract.py", b"", "the wheel holds tests/test_contract.py, which does not belong there"),
         ("assignments/eca.grading.py", b"", "holds assignments/eca.grading.py"),
         ("attention/__pycache__/contract.cpython-311.pyc", b"", "holds attention/__pycache__"),
@@ -304,8 +306,9 @@ def test_more_faults_of_a_wheel(
 @pytest.mark.parametrize(
     ("name", "content", "fault"),
     [
-        ("setup.py", None, "the sdist lacks setup.py"),
-        ("notebooks/channel/se.record.json", None, "the sdist lacks notebooks/channel/se.record.json"),
+        ("MANIFEST.in", None, "the sdist lacks MANIFEST.in"),
+        (RECORD, None, f"the sdist lacks {RECORD}"),
+        ("_runs/se.gpu.jsonl", b"", "the sdist holds _runs/se.gpu.jsonl, which does not belong there"),
         ("tests/test_contract.py", b"", "the sdist holds tests/test_contract.py, which does not belong there"),
         ("attention/registry.py", b"", "the sdist: attention/registry.py has another content"),
         ("PKG-INFO", None, "the sdist lacks PKG-INFO"),

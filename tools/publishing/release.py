@@ -30,7 +30,7 @@ _LICENCES = ("LICENSE", "LICENSE-TEXT")
 _WHEEL = re.compile(rf"{DISTRIBUTION}-([\w.+!]+?)-py3-none-any\.whl")
 #: What wheel and sdist hold besides the package's own files.
 _ABOUT = {"METADATA", "WHEEL", "RECORD", "top_level.txt", *[f"licenses/{name}" for name in _LICENCES]}
-_SOURCES = {"pyproject.toml", "setup.py", "MANIFEST.in", "README.md", *_LICENCES}
+_SOURCES = {"pyproject.toml", "MANIFEST.in", "README.md", *_LICENCES}
 _GENERATED = re.compile(r"PKG-INFO|setup\.cfg|[\w.]+\.egg-info/.+")
 #: Imports every module of the package from where it was installed; the arguments are that place and the version.
 _IMPORT = """
@@ -162,15 +162,9 @@ def contents(path: Path) -> dict[str, bytes]:
 
 
 def package_files(root: Path) -> dict[str, bytes]:
-    """Return what the package consists of, by its name in the wheel: its own files, and the records of chapters."""
-    found = {}
-    for path in tracked(root):
-        name = path.relative_to(root)
-        if name.parts[0] == "attention":
-            found[name.as_posix()] = path.read_bytes()
-        elif name.match("notebooks/*/*.record.json"):
-            found[f"attention/data/records/{name.name}"] = path.read_bytes()
-    return found
+    """Return what the package consists of, by its name in the wheel."""
+    names = {path: path.relative_to(root) for path in tracked(root)}
+    return {name.as_posix(): path.read_bytes() for path, name in names.items() if name.parts[0] == "attention"}
 
 
 def differences(name: str, is_so: dict[str, bytes], should_be: dict[str, bytes]) -> list[str]:
@@ -206,7 +200,7 @@ def check_sdist(sdist: Path, root: Path) -> Outcome:
     wanted = {
         name.as_posix(): (root / name).read_bytes()
         for name in names
-        if name.as_posix() in _SOURCES or name.parts[0] == "attention" or name.match("notebooks/*/*.record.json")
+        if name.as_posix() in _SOURCES or name.parts[0] == "attention"
     }
     own = {name: content for name, content in held.items() if not _GENERATED.fullmatch(name)}
     faults += differences("the sdist", own, wanted)
@@ -247,7 +241,8 @@ def check_install(wheel: Path, root: Path) -> Outcome:
         done = subprocess.run([*pip, "--no-index", "--target", folder, str(wheel)], capture_output=True, text=True)
         if done.returncode:
             return Outcome([f"it does not install: {done.stderr.strip()[-500:]}"])
-        records = [PurePosixPath(n).name.removesuffix(".record.json") for n in contents(wheel) if "/records/" in n]
+        held = map(PurePosixPath, contents(wheel))
+        records = [name.parent.name for name in held if name.match("attention/experiments/*/record.json")]
         command = [sys.executable, "-P", "-c", _IMPORT, folder, version(root), *records]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:

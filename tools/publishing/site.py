@@ -51,10 +51,9 @@ def build_wheel(root: Path, into: Path) -> Path:
         # From a copy, so that nothing of an earlier build gets in and none is left behind.
         copy = Path(folder) / "source"
         copy.mkdir()
-        for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "LICENSE-TEXT"):
+        for name in ("pyproject.toml", "README.md", "LICENSE", "LICENSE-TEXT"):
             shutil.copy(root / name, copy)
-        for name in ("attention", "notebooks"):  # of the notebooks' folder the package takes the records
-            shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.ipynb"))
+        shutil.copytree(root / "attention", copy / "attention", ignore=shutil.ignore_patterns("__pycache__"))
         build(copy, into, "wheel")
     wheel = into / wheel_name(attention.__version__)
     if not wheel.exists():
