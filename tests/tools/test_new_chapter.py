@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from attention.lab.session import budget
 from attention.registry import chapters, entry
 from tests.notebooks.rules import RULES, Chapter
 from tools.chapters import SECTIONS, notebook_path, read
@@ -24,7 +25,9 @@ def test_lays_out_all_files(house: Path, name: str) -> None:
         f"attention/exercises/{name}.py",
         f"tests/{found.family}/test_{name}.py",
         f"notebooks/{found.family}/{name}.ipynb",
-        f"notebooks/{found.family}/{name}.record.py",
+        f"attention/experiments/{name}/__init__.py",
+        f"attention/experiments/{name}/tasks.py",
+        f"attention/experiments/{name}/record.py",
         f"tests/exercises/answers/{name}.py",
     ]
     for path in map(house.joinpath, paths):
@@ -77,6 +80,21 @@ def test_what_is_laid_out_does_not_pass(house: Path) -> None:
     spec.loader.exec_module(module)
     with pytest.raises(NotImplementedError, match="laid out, not written"):
         getattr(module, found.class_name)(8)
+
+
+def test_the_recording_that_is_laid_out_has_its_four_names(house: Path) -> None:
+    name = PLANNED[0]
+    new_chapter.main([name], house)
+    path = house / "attention" / "experiments" / name / "record.py"
+    spec = importlib.util.spec_from_file_location("laid_out_record", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert f"attention/{entry(name).family}/{name}.py" in script.CODE
+    chosen = budget("smoke")
+    run, _ = script.runs(chosen)
+    for laid_out in (lambda: script.one_run(chosen, **run), lambda: script.summary([], chosen)):
+        with pytest.raises(NotImplementedError, match="laid out, not written"):
+            laid_out()
 
 
 @pytest.mark.parametrize(

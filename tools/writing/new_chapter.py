@@ -125,6 +125,18 @@ RIGHT: dict[str, list[Any]] = {{}}
 WRONG: list[tuple[str, Any, str | tuple[str, ...]]] = []
 '''
 
+EXPERIMENTS = '''\
+"""The experiments of the chapter on {title}."""
+
+from attention.experiments.{name} import tasks as tasks
+'''
+
+TASKS = '''\
+"""The tasks of the chapter on {title}."""
+
+__all__: list[str] = []
+'''
+
 RECORD = '''\
 """The larger comparison of the chapter on {title}.
 
@@ -143,13 +155,18 @@ CODE = [
 ]
 
 
-def one_seed(seed: int, budget: Budget) -> dict[str, Any]:
-    """Train the models of the comparison once."""
+def runs(budget: Budget) -> list[dict[str, Any]]:
+    """Name the runs of the comparison, each by the arguments of ``one_run``."""
+    return [{{"seed": seed}} for seed in range(budget.pick(smoke=2, cpu=8, gpu=16))]
+
+
+def one_run(budget: Budget, seed: int) -> dict[str, Any]:
+    """Train the models of the comparison once, and return what came out as JSON takes it."""
     raise NotImplementedError("the experiment of {name} is laid out, not written")
 
 
-def run(budget: Budget) -> dict[str, Any]:
-    """Run the comparison over all seeds."""
+def summary(results: list[dict[str, Any]], budget: Budget) -> dict[str, Any]:
+    """Put together what the record keeps, and no more than the chapter shows: 40 KB when compressed."""
     raise NotImplementedError("the experiment of {name} is laid out, not written")
 '''
 
@@ -171,14 +188,16 @@ def files(entry: Entry, root: Path) -> dict[Path, str]:
         "computes": "the gate" if gate else "the output and the maps that led to it",
         "source": _paragraph(f"Source: {entry.authors}, *{entry.paper}*, {entry.venue}{arxiv}."),
     }
-    notebook = notebook_path(entry, root)
+    experiments = root / "attention" / "experiments" / entry.name
     return {
         root / "attention" / entry.family / f"{entry.name}.py": BLOCK.format(**words),
         root / "tests" / entry.family / f"test_{entry.name}.py": TEST.format(**words),
         root / "attention" / "exercises" / f"{entry.name}.py": EXERCISES.format(**words),
         root / "tests" / "exercises" / "answers" / f"{entry.name}.py": ANSWERS.format(**words),
-        notebook.with_suffix(".record.py"): RECORD.format(**words),
-        notebook: text(layout(entry, root)),
+        experiments / "__init__.py": EXPERIMENTS.format(**words),
+        experiments / "tasks.py": TASKS.format(**words),
+        experiments / "record.py": RECORD.format(**words),
+        notebook_path(entry, root): text(layout(entry, root)),
     }
 
 
@@ -227,7 +246,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     for path, content in wanted.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         package = path.parent / "__init__.py"
-        if path.is_relative_to(root / "attention") and not package.exists():
+        if path.is_relative_to(root / "attention") and package not in wanted and not package.exists():
             package.write_text(f'"""{registry.FAMILIES[entry.family]}."""\n', encoding="utf-8")
             print(f"wrote {package.relative_to(root).as_posix()}")
         path.write_text(content, encoding="utf-8")
