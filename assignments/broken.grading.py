@@ -14,6 +14,8 @@ block in other words and passes at least one right block; one that is so strict 
 right blocks loses the points for those, and not all nine.
 """
 
+import re
+
 import numpy as np
 
 from attention.grading import (
@@ -46,6 +48,7 @@ COORDINATE = "equations (11) to (13): a gate for rows, a gate for columns, and t
 LITERAL = "Compute a small case with loops, straight from the equations, and compare."
 SEEDED = "Begin the test with torch.manual_seed(0): new blocks and torch.randn draw other numbers each time."
 ROUNDED = "Allow for rounding: a right block that is written another way comes to numbers that differ a little."
+NAN = "There is nan among the numbers that the test worked with. Nothing equals nan, whatever the tolerance: look for 0 / 0, inf - inf, or the root of a number below 0 in the test."
 NAMED = "Use only what is named: the constructor, the names of the parameters, and calling the block."
 FINITE = "exp of more than 88 is inf: subtract the largest score before exp, or use softmax and sigmoid."
 
@@ -791,13 +794,36 @@ BLOCKS5 = {
 SEEDS = (1, 2, 3)
 TRY = """
 from builtins import *
-def line_of(trace):
-    place = None
+def own_frames(trace):
     while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        place = [int(file[6:-1]), trace.tb_lineno] if file.startswith("<cell ") else place
+        if trace.tb_frame.f_code.co_filename.startswith("<cell "):
+            yield trace.tb_frame, trace.tb_lineno
         trace = trace.tb_next
-    return place
+
+def line_of(trace):
+    # The line of the test itself, where it has one on the way, and not of a function that helps it.
+    place = own = None
+    for frame, line in own_frames(trace):
+        place = [int(frame.f_code.co_filename[6:-1]), line]
+        own = place if frame.f_code.co_name == "TEST" else own
+    return own or place
+
+def nan_in(value, depth=0):
+    if isinstance(value, float):
+        return value != value
+    if isinstance(value, torch.Tensor):
+        return value.is_floating_point() and bool(value.isnan().any())
+    if isinstance(value, torch.nn.Module):
+        return any(nan_in(each) or nan_in(each.grad) for each in value.parameters())
+    if isinstance(value, (list, tuple, dict)) and depth < 2:
+        return any(nan_in(each, depth + 1) for each in (value.values() if isinstance(value, dict) else value))
+    return False
+
+def compared_nan(trace):
+    try:
+        return any(nan_in(list(frame.f_locals.values())) for frame, _ in own_frames(trace))
+    except Exception:
+        return False
 
 answer = []
 for seed in seeds:
@@ -807,11 +833,12 @@ for seed in seeds:
         torch.manual_seed(seed)
         try:
             returned = TEST(names["Block"])
-            answer.append([["returned"] if returned is None else ["a value"], False, None])
+            answer.append([["returned"] if returned is None else ["a value"], False, None, False])
         except BaseException as problem:
             kinds = [each.__name__ for each in type(problem).__mro__ if each.__module__ == "builtins"]
             told = len(problem.args) > 0 and str(problem.args[0]).strip() != ""
-            answer.append([kinds, told, line_of(problem.__traceback__)])
+            trace = problem.__traceback__
+            answer.append([kinds, told, line_of(trace), compared_nan(trace)])
 """
 
 
@@ -864,6 +891,17 @@ class Trial:
         return Reply("died", error=reply.error, message=told)
 
 
+def without_message(line):
+    """Return a line that raises or asserts without an f-string at its end: what would fill it in is not known here."""
+    start = r"\(" if line.startswith("raise") else r","
+    if line.startswith(("raise", "assert")):
+        for found in re.finditer(start + r"\s*[rR]?[fF]['\"]", line):
+            head = line[: found.start()]
+            if all(head.count(a) == head.count(b) for a, b in ("()", "[]")):
+                return head
+    return line
+
+
 class Outcomes:
     """What a student's test did with each block: read from the answer, and judged.
 
@@ -893,7 +931,7 @@ class Outcomes:
         rows = value["rows"] if isinstance(value["rows"], list) else []
         if len(rows) != count * len(SEEDS) or not all(
             isinstance(row, list)
-            and len(row) == 3
+            and len(row) == 4
             and isinstance(row[0], list)
             and all(isinstance(kind, str) for kind in row[0])
             for row in rows
@@ -950,7 +988,7 @@ class Outcomes:
         cell, line = place
         if not 1 <= line <= len(lines.get(cell, ())):
             return ""
-        text = lines[cell][line - 1].strip()
+        text = without_message(lines[cell][line - 1].strip()[:400])
         text = text if len(text) <= 80 else f"{text[:80]} …"
         return f" (code cell {cell}, line {line}: {text})"
 
@@ -966,7 +1004,7 @@ class Outcomes:
         if given.kind == "value" and given.value != "none":
             none = given.value == [None]
             return wrong(
-                f"{wanted} {'did not fail' if none else self.said([[['a value'], False, None]], value)}."
+                f"{wanted} {'did not fail' if none else self.said([[['a value'], False, None, False]], value)}."
             )
         if "SystemExit" in given.kinds:
             return wrong(f"{wanted} called exit().", hint=NAMED)
@@ -989,7 +1027,10 @@ class Outcomes:
         first = self.rights(found)[0]
         said = self.said(first, value)
         mine = f"Does it pass {self.block.replace('Block', 'Mended')}?"
-        hint = f"{ROUNDED if said.startswith('failed') else NAMED} {mine}"
+        why = self.nan(first) or (
+            ROUNDED if said.startswith("failed") else NAMED
+        )
+        hint = f"{why} {mine}"
         return wrong(
             f"{self.name} was to pass a right block, but it {said}.",
             hint=SEEDED if "same result" in said else hint,
@@ -1008,7 +1049,7 @@ class Outcomes:
                 f"{self.name} finds the mistake where {self.block} has it. With one of the same kind in another place it {self.said(elsewhere, value)}.",
                 0.5,
             )
-        if not all(message for _, message, _ in given):
+        if not all(message for _, message, *_ in given):
             raise wrong(
                 f"{self.name} finds the mistake, but its AssertionError has no message.",
                 0.75,
@@ -1034,8 +1075,12 @@ class Outcomes:
             said = self.said(bad[0], value)
             raise wrong(
                 f"{self.name} was to pass {len(rights)} right blocks that are written in different ways. With {len(bad)} of them it {said}.",
-                hint=SEEDED if "same result" in said else "",
+                hint=SEEDED if "same result" in said else self.nan(bad[0]),
             )
+
+    def nan(self, outcomes):
+        """Return the hint at a test that failed because of nan: no tolerance helps there."""
+        return NAN if any(row[3] is True for row in outcomes) else ""
 
     def reaches(self, value):
         """Ask for other blocks that break the equations."""

@@ -11,13 +11,12 @@ from attention.grading.judges import (
     Raises,
     Shape,
     Words,
-    describe,
-    numbers_of,
 )
 from attention.grading.questions import Assignment, Manual, Part, Question, StandIn
 from attention.grading.replies import Reply, Tensor
 from attention.grading.requests import Build, Call, CellRan, Look, Run, Steps, Text, attempt
 from attention.grading.runner import GraderError, Limits
+from attention.grading.values import describe, numbers_of
 from attention.grading.verdicts import Lacking, Unanswered, Wrong
 from attention.grading.wire import Opaque
 

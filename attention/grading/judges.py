@@ -9,22 +9,23 @@ from typing import Any
 import numpy as np
 
 from attention.grading.replies import Reply, Tensor
+from attention.grading.values import (
+    ARRAYS,
+    alike,
+    begin,
+    coarse,
+    describe,
+    differences,
+    kind,
+    numbers_of,
+    short,
+    unusual,
+)
 from attention.grading.verdicts import Unanswered, Wrong
-from attention.grading.wire import Opaque
 
-__all__ = [
-    "Check",
-    "Close",
-    "Equal",
-    "Judge",
-    "Number",
-    "Raises",
-    "Shape",
-    "Words",
-    "describe",
-    "kind",
-    "numbers_of",
-]
+__all__ = ["Check", "Close", "Equal", "Judge", "Number", "Raises", "Shape", "Words"]
+
+_SAME = "Let the result have the dtype of the input."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +91,8 @@ class Close(Judge):
         expected = np.asarray(self.expected)
         if self.library and not (isinstance(value, Tensor) and value.library == self.library):
             raise Wrong(
-                f"Expected a {self.library} tensor for {self.what}, received {describe(value)}.",
-                brief=f"Expected a {self.library} tensor for {self.what}, received {kind(value)}.",
+                f"Expected {ARRAYS[self.library]} for {self.what}, received {describe(value)}.",
+                brief=f"Expected {ARRAYS[self.library]} for {self.what}, received {kind(value)}.",
             )
         numbers = numbers_of(value)
         if numbers is None:
@@ -112,32 +113,34 @@ class Close(Judge):
             if expected.dtype.kind == "f" or self.dtype:
                 raise Wrong(
                     f"Expected {wanted} for {self.what}, received {name}.",
-                    "Let the result have the dtype of the input.",
+                    _SAME,
                     brief=f"Expected {wanted} for {self.what}, received {name}.",
                     share=self.shape_share,
                 )
-        wrong, off = _off(numbers, expected, self.tolerance)
+        wrong, off = differences(numbers, expected, self.tolerance)
         if not wrong.any():
             return
-        hint = self._known(numbers)
+        hint, type_ = self._known(numbers), unusual(value, self.what)
         share = max(self.shape_share, self.known_share if hint else 0.0)
+        if not hint and type_ and alike(numbers, expected, coarse(value)):
+            hint = _SAME
         lost = int(np.size(numbers) - np.isfinite(numbers).sum())
         if lost and np.isfinite(expected).all():
-            text = f"{lost} of {numbers.size} numbers in {self.what} are inf or nan."
-            raise Wrong(text, hint, brief=f"Numbers in {self.what} are inf or nan.", known=hint, share=share)
+            text = f"{lost} of {numbers.size} numbers in {self.what} are inf or nan.{type_}"
+            raise Wrong(text, hint, brief=f"Numbers in {self.what} are inf or nan.{type_}", known=hint, share=share)
         at = np.unravel_index(int(np.argmax(off)), off.shape)
         place = f" at {[int(i) for i in at]}" if off.ndim else ""
         raise Wrong(
             f"{int(wrong.sum())} of {wrong.size} numbers in {self.what} are wrong; the largest difference is "
-            f"{float(off[at]):.3g}{place}: expected {_short(expected[at])}, received {_short(numbers[at])}.",
+            f"{float(off[at]):.3g}{place}: expected {short(expected[at])}, received {short(numbers[at])}.{type_}",
             hint,
-            brief=f"The shape of {self.what} is right, its values are not.",
+            brief=f"The shape of {self.what} is right, its values are not.{type_}",
             known=hint,
             share=share,
         )
 
     def _known(self, numbers: np.ndarray) -> str:
-        return next((hint for values, hint in self.mistakes if _alike(numbers, values, self.tolerance)), "")
+        return next((hint for values, hint in self.mistakes if alike(numbers, values, self.tolerance)), "")
 
     def _shapes(self) -> list[tuple[tuple[int, ...], str]]:
         return [(np.asarray(values).shape, hint) for values, hint in self.mistakes]
@@ -171,10 +174,11 @@ class Number(Judge):
         if self._is(got, self.expected):
             return
         hint = next((hint for number, hint in self.mistakes if self._is(got, number)), "")
-        message = f"Expected {_short(self.expected)} for {self.what}, received {_short(got)}."
+        message = f"Expected {short(self.expected)} for {self.what}, received {short(got)}."
         if not self.reveal:
-            message = f"{_short(got)} is not right for {self.what}."
-        raise Wrong(message, hint, brief=f"{_begin(self.what)} is not right.", known=hint)
+            message = f"{short(got)} is not right for {self.what}."
+        type_ = unusual(value, self.what)
+        raise Wrong(f"{message}{type_}", hint, brief=f"{begin(self.what)} is not right.{type_}", known=hint)
 
     def _is(self, got: float, right: float) -> bool:
         return got == right or (math.isfinite(got) and abs(got - right) <= self.tolerance * abs(right))
@@ -197,7 +201,7 @@ class Equal(Judge):
             return
         raise Wrong(
             f"Expected {self.expected!r:.200} for {self.what}, received {describe(value)}.",
-            brief=f"{_begin(self.what)} is not right.",
+            brief=f"{begin(self.what)} is not right.",
         )
 
 
@@ -302,71 +306,3 @@ class Check(Judge):
     def judge(self, value: Any) -> None:
         """Call the function."""
         self.function(value)
-
-
-# What values are called, and how they differ.
-
-
-def numbers_of(value: Any) -> np.ndarray | None:
-    """Return an answer as numbers; ``None`` for anything else."""
-    if isinstance(value, Tensor):
-        return value.numbers
-    if isinstance(value, bool | str | Opaque) or value is None:
-        return np.asarray(value) if isinstance(value, bool) else None
-    if isinstance(value, int | float):
-        small = isinstance(value, float) or abs(value) < 2**63
-        return np.asarray(value if small else math.inf if value > 0 else -math.inf)
-    if isinstance(value, list | tuple):
-        parts = [numbers_of(each) for each in value]
-        if any(part is None or part.shape != parts[0].shape for part in parts):
-            return None
-        return np.stack(parts) if parts else np.zeros(0)
-    return None
-
-
-def describe(value: Any) -> str:
-    """Name a value for a message."""
-    if isinstance(value, Tensor):
-        return f"a {value.library} tensor of shape {value.shape} and dtype {value.dtype}"
-    if isinstance(value, Opaque):
-        return repr(value)
-    if isinstance(value, int) and abs(value) >= 10**30:
-        return "a whole number of more than 30 digits"
-    shown = repr(value)
-    return shown if len(shown) <= 60 else f"a value of type {type(value).__name__}"
-
-
-def kind(value: Any) -> str:
-    """Name a value's type, and nothing of what it holds."""
-    if isinstance(value, Tensor):
-        return f"a {value.library} tensor"
-    known = isinstance(value, bool | int | float | str | list | tuple | dict)
-    return f"a value of type {type(value).__name__}" if known else "something else"
-
-
-def _off(numbers: np.ndarray, expected: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return which numbers are wrong, and by how much; nan is wrong where none is expected."""
-    both_nan = np.isnan(numbers.astype(complex)) & np.isnan(expected.astype(complex))
-    wide = np.complex128 if "c" in (numbers.dtype.kind, expected.dtype.kind) else np.float64
-    a, b = numbers.astype(wide), expected.astype(wide)
-    with np.errstate(all="ignore"):
-        off = np.abs(a - b)
-        near = (off <= tolerance * np.maximum(np.abs(b), 1)) & np.isfinite(b)
-        wrong = (a != b) & ~near & ~both_nan
-    return wrong, np.where(wrong, np.nan_to_num(off, nan=np.inf), 0)
-
-
-def _alike(numbers: np.ndarray, values: Any, tolerance: float) -> bool:
-    values = np.asarray(values)
-    return numbers.shape == values.shape and not _off(numbers, values, tolerance)[0].any()
-
-
-def _begin(what: str) -> str:
-    """Let a sentence begin with a name; a symbol such as k stays as it is."""
-    return what if len(what.split(" ")[0]) == 1 else what[:1].upper() + what[1:]
-
-
-def _short(number: Any) -> str:
-    if isinstance(number, int | np.integer):
-        return f"{int(number):,}" if abs(int(number)) < 10**30 else "a number of more than 30 digits"
-    return f"{number:.5g}"

@@ -70,11 +70,21 @@ class Notebook:
         lines = (line for cell in self.code for line in cell.source.splitlines())
         return [found[1] for found in map(_OPENS.match, lines) if found][:500]
 
+    def copies(self, name: str) -> list[int]:
+        """Return the numbers of the code cells that define a name at the margin, and not within a function."""
+        cells = [cell for cell in self.code if cell.number in self.defined.get(name, ())]
+        lines = {cell.number: [line for line in cell.source.splitlines() if not line[:1].isspace()] for cell in cells}
+        found = {number: map(_DEFINES.match, each) for number, each in lines.items()}
+        return [number for number, each in found.items() if any(one and name in one.groups() for one in each)]
+
+    def places(self, marker: str) -> list[int]:
+        """Return the places of the cells that have a tag, or where none has, a text in their source."""
+        tagged = [place for place, cell in enumerate(self.cells) if marker in cell.tags]
+        return tagged or [place for place, cell in enumerate(self.cells) if marker in cell.source]
+
     def marked(self, marker: str) -> int | None:
         """Return the place of the first cell that has a tag, or a text in its source; ``None`` where there is none."""
-        found = (place for place, cell in enumerate(self.cells) if marker in cell.tags)
-        found_text = (place for place, cell in enumerate(self.cells) if marker in cell.source)
-        return next(found, next(found_text, None))
+        return next(iter(self.places(marker)), None)
 
 
 def read(path: str | Path) -> Notebook:

@@ -209,7 +209,7 @@ def _mark(graded: Graded, number: str, part: Part, session: Session, reply: Repl
                 share=0.5,
             )
     except Unanswered as lacking:
-        state, share, lines = "open", 0.0, [str(lacking) or "Not answered yet."]
+        state, share, lines = "open", 0.0, [str(lacking) or _not_answered(part, session, reply)]
     except Lacking as lacking:  # the equation and the part's own hint have nothing to do with it
         state, share, lines = "wrong", 0.0, [lacking.brief if part.hidden else str(lacking)]
         lines += [f"Hint: {lacking.hint}"] if lacking.hint else []
@@ -235,6 +235,20 @@ def _mark(graded: Graded, number: str, part: Part, session: Session, reply: Repl
         )
     lines = tuple(_clean(line) for line in lines)
     return Mark(number, part.title, round(part.points * share, 4), part.points, state, lines)
+
+
+def _not_answered(part: Part, session: Session, reply: Reply) -> str:
+    """Say that there is no answer; and where an older one was replaced, by a stub that was copied below it."""
+    name = getattr(part.ask, "name", "")
+    cells = [n for n in session.notebook.copies(name) if n not in session.cells or session.cells[n].kind == "ran"]
+    if reply.where is not None:
+        cells = cells[: cells.index(reply.where.cell) + 1] if reply.where.cell in cells else []
+    if len(cells) < 2:
+        return "Not answered yet."
+    return (
+        f"Not answered yet: code cell {cells[-1]} defines `{name}` once more, without an answer, and the last "
+        f"definition counts. The one before it is in code cell {cells[-2]}."
+    )
 
 
 def _once(marks: list[Mark]) -> list[Mark]:

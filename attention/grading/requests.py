@@ -212,8 +212,9 @@ def attempt(function: Callable[..., Any], *arguments: Any) -> Any:
 class Text:
     """Read a text cell's own words, without executing anything.
 
-    The text stands in the first cell that has the marker, as a tag or in its source, without the marker's line; and in
-    the text cells after it, up to a heading, a marker or a code cell.
+    The text stands in the cell that has the marker, as a tag or in its source, without the marker's line; and in the
+    text cells after it, up to a heading, a marker or a code cell. Where the cell was copied, the first copy counts that
+    has words.
 
     :param marker: a tag, or a text such as ``<!-- answer 3 -->``.
     :param placeholder: what stands there before it is answered.
@@ -224,10 +225,13 @@ class Text:
 
     def put(self, session: Session, notebook: Notebook) -> Reply:
         """Read the cell."""
-        place = notebook.marked(self.marker)
-        if place is None:
+        places = notebook.places(self.marker)
+        if not places:
             mark = self.marker.strip("<!-> ")
             return Reply("nothing", message=f"the mark of {mark} is gone: that comment is to stay where it was")
+        return Reply("value", next(filter(None, (self._words(notebook, place) for place in places)), None))
+
+    def _words(self, notebook: Notebook, place: int) -> str:
         texts = [notebook.cells[place].source]
         for cell in notebook.cells[place + 1 :]:
             if cell.kind != "markdown" or cell.source.lstrip().startswith("#") or "<!--" in cell.source:
@@ -235,8 +239,7 @@ class Text:
             texts.append(cell.source)
         lines = "\n\n".join(texts).splitlines()
         own = "\n".join(line for line in lines if self.marker not in line)
-        own = _uncommented(own).replace(self.placeholder, "").strip()
-        return Reply("value", own or None)
+        return _uncommented(own).replace(self.placeholder, "").strip()
 
 
 def _uncommented(text: str) -> str:

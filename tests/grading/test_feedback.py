@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import pytest
+
 from attention.grading import Call, Check, Close, Equal, Limits, Part, Question, Reply, Wrong, notebook
 from attention.grading.replies import Place
 from attention.grading.report import Graded, Mark, _mark, _once
 from attention.grading.session import ran
-from tests.grading.parts import RIGHT, Answering, tensor, told
+from tests.grading.parts import RIGHT, Answering, cells, tensor, told
 
 
 def test_a_hidden_part_names_a_mistake_that_is_known_and_may_cost_less_there() -> None:
@@ -115,3 +117,33 @@ def test_one_cause_is_told_once() -> None:
     told = _once(marks)
     assert told[2].lines == ("For the same reason as “first”.",)
     assert [told[i] for i in (0, 1, 3, 4)] == [marks[i] for i in (0, 1, 3, 4)]
+
+
+STUB = Reply("raised", error="NotImplementedError", kinds=("NotImplementedError",))
+OLD = "def f(x):\n    raise NotImplementedError"
+
+
+@pytest.mark.parametrize(
+    ("sources", "reply", "line"),
+    [
+        ((OLD,), replace(STUB, where=Place(1, 2, "raise NotImplementedError", "f")), "Not answered yet."),
+        (
+            ("def f(x):\n    return x", "", OLD),
+            replace(STUB, where=Place(3, 2, "raise NotImplementedError", "f")),
+            "Not answered yet: code cell 3 defines `f` once more, without an answer, and the last definition counts. "
+            "The one before it is in code cell 1.",
+        ),
+        # The copy did not run: what counts is the first.
+        ((OLD, "1 / 0\ndef f(x): ..."), replace(STUB, where=Place(1, 2, "raise NotImplementedError", "f")), "yet."),
+        (("f = 3", "f = ..."), Reply("value", ...), "code cell 2 defines `f` once more"),
+        (("f = 3", "def g():\n    f = 4"), Reply("value", None), "Not answered yet."),  # another f
+    ],
+)
+def test_a_stub_that_was_copied_below_an_answer_is_named(sources: tuple[str, ...], reply: Reply, line: str) -> None:
+    session = Answering()
+    session.notebook = cells(*(("code", source) for source in sources))
+    for hidden in (False, True):
+        part = Part("p", 1, Call("f"), Equal(1), hidden=hidden)
+        mark = _mark(Graded("a", (Question("1", "q", (part,)),)), "1.1", part, session, reply)
+        assert mark.state == "open"
+        assert mark.lines[0].endswith(line) or line in mark.lines[0].removeprefix("Not answered yet.")

@@ -114,3 +114,34 @@ def test_points_must_be_points() -> None:
     for points in (-1, math.nan, True):
         with pytest.raises(ValueError, match="points"):
             Assignment("a", (Question("1", "q", (Part("p", points, Call("f"), Shape(())),)),))
+
+
+def test_a_dtype_that_could_be_the_reason_is_named() -> None:
+    right = np.array([0.12345, 1.2345, 300.1])
+    half = " The dtype of the map is float16, which keeps 3 digits and numbers up to 65,504."
+    same = "Let the result have the dtype of the input."
+    said = judged(Close(right, "the map", shape_share=0.25), tensor(right, "float16"))
+    assert "numbers in the map are wrong; " in said
+    assert f"{half} | {same} | The shape of the map is right, its values are not.{half} | 0.25" in said
+    assert f"{half} |  |" in judged(Close(right, "the map", known_share=1), tensor(2 * right, "float16"))
+    assert judged(Close(1e5 * right, "the map"), tensor(right * np.inf, "float16")).startswith(
+        f"3 of 3 numbers in the map are inf or nan.{half} |"
+    )
+    coarse = tensor(1.01 * right, "bfloat16", as_="float32")
+    assert f"bfloat16, which keeps 2 digits. | {same} |" in judged(Close(right, "the map"), coarse)
+    assert "dtype" not in judged(Close(right, "the map"), tensor(right + 1))
+    assert judged(Number(2049, "the cost"), tensor(2049, "float16")).startswith(
+        f"Expected 2,049 for the cost, received 2048.{half.replace('map', 'cost')} | "
+    )
+    assert "The dtype of the cost is uint8. |" in judged(Number(300, "the cost"), tensor(44, "uint8"))
+
+
+def test_arrays_are_called_what_their_library_calls_them() -> None:
+    array = tensor(RIGHT, library="numpy")
+    for judge, asked in ((Close(RIGHT, "the map"), "a torch tensor"), (Close(RIGHT, "the map", library="numpy"), "")):
+        said = judged(judge, array)
+        assert said.startswith(f"Expected {asked} for the map, received a numpy array of shape (2, 2)") == bool(asked)
+    assert "received a numpy array." in judged(Close(RIGHT), array)  # without its numbers, for a hidden part
+    assert judged(Close(RIGHT, library="numpy"), tensor(RIGHT)).startswith("Expected a numpy array for the result, ")
+    for judge in (Number(3), Equal(3)):
+        assert "received a numpy array of shape (2, 2) and dtype float32." in judged(judge, array)

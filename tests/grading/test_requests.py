@@ -195,3 +195,11 @@ def test_an_answer_may_stand_in_the_cell_or_after_it(following: list, text: str 
     joined = "Begun here." if text is None else f"Begun here.\n\n{text}"
     assert Text("<!-- answer 4 -->").put(None, begun).value.split() == joined.split()
     assert Text("<!-- answer 9 -->").put(None, found).kind == "nothing"
+
+
+def test_of_a_text_that_was_copied_the_copy_with_words_counts() -> None:
+    empty, mine = "<!-- answer 4 -->\n\nYour answer here.", "<!-- answer 4 -->\n\nMy words."
+    for order in ((empty, mine), (mine, empty), (empty, mine, "<!-- answer 4 -->\nLater ones.")):
+        found = cells(*(("markdown", text) for text in order))
+        assert Text("<!-- answer 4 -->").put(None, found).value == "My words."
+    assert Text("<!-- answer 4 -->").put(None, cells(("markdown", empty), ("markdown", empty))).value is None
