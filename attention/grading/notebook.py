@@ -18,7 +18,8 @@ _TOKENS = 1_000_000  # texts and brackets that are looked at to find the outputs
 
 # Every quantifier is possessive and every text is closed by the file's end at the latest: time grows with the size.
 _TOKEN = re.compile(rb'[\[\]{}]|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.S)
-_UNREAD = (b'"outputs"', b'"attachments"')
+# By their depth: of a cell, and of the notebook's metadata.
+_UNREAD = {(3, b'"outputs"'), (3, b'"attachments"'), (2, b'"widgets"')}
 _DEFINES = re.compile(r"\s*+(?:(?:async\s++)?(?:def|class)\s++(\w++)|(\w++)\s*+(?::[^=]++)?=(?!=))")
 _OPENS = re.compile(r"(?:def|class)\s++(\w{1,60})\b")
 
@@ -124,27 +125,27 @@ def _too_large(size: int, most: int, counted: str) -> str:
 
 
 def _without_outputs(raw: bytes) -> bytes:
-    """Cut out what cells have printed and drawn, and pictures pasted into texts, before the JSON is read.
+    """Cut out what cells have printed and drawn, pictures in texts and states of widgets, before the JSON is read.
 
     Nothing is built meanwhile, and all else stays as it is, JSON or not.
 
     :raises Unreadable: for what has too many texts and brackets.
     """
-    kept, start, depth, before, cutting = [], 0, 0, b"", False
+    kept, start, depth, before, cut = [], 0, 0, b"", None
     for count, token in enumerate(_TOKEN.finditer(raw)):
         if count > _TOKENS:
             raise Unreadable("the notebook's outputs are too many to be read: clear them, save it and submit it again")
         sign = raw[token.start() : token.start() + 1]
         if sign in b"[{":
-            if depth == 3 and before in _UNREAD:  # the notebook, its list of cells, a cell
+            if cut is None and (depth, before) in _UNREAD:
                 kept.append(raw[start : token.start()])
-                cutting = True
+                cut = depth
             depth += 1
         elif sign in b"]}":
             depth -= 1
-            if cutting and depth == 3:
+            if depth == cut:
                 kept.append(b"null")
-                start, cutting = token.end(), False
+                start, cut = token.end(), None
         before = token.group() if token.end() - token.start() < 20 else b""
     return b"".join((*kept, raw[start:]))
 

@@ -60,7 +60,6 @@ def test_cells_that_do_harm_cost_the_rest_nothing(graded, grading_file: Path) ->
     for line in SURVIVED.values():
         assert line.format(**names) in notes
     assert "drawn" not in notes  # a word of the grading file
-    assert result.seconds < 30
 
 
 UNHOOK = """
@@ -105,7 +104,6 @@ def test_cells_that_end_the_process_are_left_out(graded) -> None:
     assert lost(result) == {}
     for number, line in enumerate(ENDED.values(), 1):
         assert any(f"Code cell {number} " in note and line in note for note in result.notes)
-    assert result.seconds < 60
 
 
 ANSWERS = """
@@ -150,4 +148,3 @@ def test_answers_that_do_harm_lose_their_own_points_only(graded) -> None:
     assert "`Gate` brought no answer: it ended the whole process, with exit code 3." in text
     assert "`cost` brought no answer: it did not come to an end within 2 seconds." in text
     assert result.trouble == []
-    assert result.seconds < 30

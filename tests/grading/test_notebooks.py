@@ -97,7 +97,12 @@ def test_a_million_characters_are_searched_for_comments(part: str) -> None:
 
 def as_file(tmp_path: Path, *cells: dict) -> Path:
     path = tmp_path / "submission.ipynb"
-    path.write_text(json.dumps({"cells": cells, "metadata": {"outputs": [1]}, "nbformat": 4}, indent=1))
+    path.write_text(
+        json.dumps(
+            {"cells": cells, "metadata": {"outputs": [1], "widgets": {"cells": "x" * 9_000_000}}, "nbformat": 4},
+            indent=1,
+        )
+    )
     return path
 
 
@@ -110,7 +115,7 @@ def test_outputs_do_not_count_however_large_they_are(tmp_path: Path) -> None:
     path = as_file(
         tmp_path,
         {"cell_type": "code", "source": source, "outputs": [picture, {"outputs": [{}]}], "metadata": {"tags": ["a"]}},
-        {"cell_type": "markdown", "source": "b", "attachments": {"a.png": {"image/png": "x" * 1_000_000}}},
+        {"cell_type": "markdown", "source": "b", "attachments": {"a.png": {"image/png": "x" * 9_000_000}}},
         {"outputs": [], "cell_type": "code", "source": "outputs"},
     )
     assert path.stat().st_size > 25_000_000

@@ -8,7 +8,10 @@ import pytest
 from attention.grading import command
 from tests.grading.submissions import lost, notebook
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory is not limited")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory is not limited"),
+    pytest.mark.usefixtures("torchless"),
+]
 
 
 FOLLOW = """
