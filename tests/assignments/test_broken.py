@@ -26,8 +26,8 @@ def broken() -> Source:
 
 
 @pytest.fixture(scope="module")
-def submit(broken, tmp_path_factory):
-    return submitting(broken, tmp_path_factory.mktemp("submissions"))
+def submit(broken, warm, tmp_path_factory):
+    return submitting(broken, tmp_path_factory.mktemp("submissions"), warm)
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from attention.lab import tasks
 from attention.lab.comparison import Interval
 from attention.lab.tasks import LOSSES
 from tests.assignments.conftest import Submit, lost, submitting
+from tests.assignments.warm import Warm
 from tools.chapters import ROOT
 from tools.teaching import assignments
 
@@ -124,8 +125,14 @@ def study() -> assignments.Source:
 
 
 @pytest.fixture(scope="module")
-def hand_in(study: assignments.Source, tmp_path_factory: pytest.TempPathFactory) -> Submit:
-    return submitting(study, tmp_path_factory.mktemp("studies"))
+def hand_in(study: assignments.Source, warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Submit:
+    return submitting(study, tmp_path_factory.mktemp("studies"), warm)
+
+
+@pytest.fixture(scope="module")
+def hand_in_afresh(study: assignments.Source, tmp_path_factory: pytest.TempPathFactory) -> Submit:
+    """Grade by a fresh process, as a student's study is: for what is said of memory."""
+    return submitting(study, tmp_path_factory.mktemp("fresh"))
 
 
 def but(cell: str, *pairs: str) -> str:
@@ -623,6 +630,7 @@ READER = {
 }  # fmt: skip
 LEFT = {
     "q1-data": """
+        from attention.experiments import non_local
         def data(seed):
             return non_local.tasks.which_is_left(seed, size=5, train=60, test=60)
     """,
@@ -845,16 +853,16 @@ def test_processors_agree_to_within_what_is_allowed(names: dict) -> None:
     assert 4 * np.abs(off).max() <= names["TOLERANCE"]
 
 
-def test_the_solution_gets_all_points(hand_in: Submit) -> None:
-    graded = hand_in({})
+def test_the_solution_gets_all_points(hand_in_afresh: Submit) -> None:
+    graded = hand_in_afresh({})
     assert (graded.score, graded.points, graded.notes, graded.trouble) == (71, 71, [], [])
     # Gradescope's smallest container has 768 MB, and gets torch for the CPU; the grader itself takes 60.
     assert graded.memory[1] < 550 or torch.version.cuda
 
 
-def test_all_the_memory_that_a_study_may_take_fits_beside_the_grader(hand_in: Submit) -> None:
+def test_all_the_memory_that_a_study_may_take_fits_beside_the_grader(hand_in_afresh: Submit) -> None:
     hog = "hog = []\nwhile True:\n    hog.append(bytearray(4_000_000))\n"
-    graded = hand_in(BASE | {"q3-long": hog, "q7-figure": FIGURE + hog})
+    graded = hand_in_afresh(BASE | {"q3-long": hog, "q7-figure": FIGURE + hog})
     assert graded.memory[1] > 600
     assert graded.memory[1] < 1.048576 * 768 - 64 or torch.version.cuda  # beside the grader, in the smallest container
     assert "it needed more than 300 MB of memory" in graded.text()
@@ -911,11 +919,11 @@ HOSTILE = {
 
 @pytest.mark.parametrize(("answers", "expected", "lines"), HOSTILE.values(), ids=HOSTILE)
 def test_what_means_no_good_is_contained(
-    study: assignments.Source, tmp_path: Path, answers: Mapping, expected: Mapping, lines: list[str]
+    study: assignments.Source, warm: Warm, tmp_path: Path, answers: Mapping, expected: Mapping, lines: list[str]
 ) -> None:
     limits = Limits(cell=20, cells=40, call=2, total=90)
     strict = replace(study, assignment=replace(study.assignment, limits=limits))
-    graded = submitting(strict, tmp_path)(BASE | answers)
+    graded = submitting(strict, tmp_path, warm)(BASE | answers)
     assert lost(graded) == expected
     assert [line for line in lines if line not in graded.text()] == []
     assert graded.trouble == []
