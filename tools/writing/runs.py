@@ -6,7 +6,8 @@ interruption loses no more than the runs in flight. Lines of other code, another
 record has one making.
 
 The runs are spread by joblib: over this machine's cores, or over a cluster where one is named. The workers of a cluster
-need this repository with the same code, and its top on Python's path: ``PYTHONPATH=. dask worker ADDRESS``.
+need this repository with the same code, and its top on Python's path; runs in one process take turns, so each worker
+has one thread: ``PYTHONPATH=. dask worker ADDRESS --nworkers 8 --nthreads 1``.
 """
 
 import json
@@ -105,7 +106,8 @@ def complete(
         device or with other versions; where the file holds something else; for a cluster that no backend takes.
     """
     script, root, code = _script(module)
-    asked = {_key(run): run for run in script.runs(chosen)}
+    wanted = script.runs(chosen)
+    asked = {_key(run): run for run in wanted}
     kept = read(path)
     expected: Line = {"code": code, "set": _set()}
     if not backend:
@@ -130,7 +132,7 @@ def complete(
         done[_key(line["run"])] = line
         spent = f"{line['seconds']:.0f} s, {time.perf_counter() - began:.0f} s since the start"
         print(f"{label(line['run'])} done ({len(done)} of {len(asked)}), {spent}", flush=True)
-    return [done[key] for key in asked]
+    return [done[_key(run)] for run in wanted]
 
 
 def _finished(
