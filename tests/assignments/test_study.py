@@ -7,7 +7,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -707,8 +708,25 @@ def executed(source: assignments.Source, cells: Mapping[str, str]) -> dict:
     return names
 
 
-def test_a_long_study_may_be_pasted(hand_in: Submit, study: assignments.Source) -> None:
-    results = executed(study, BASE)["results"]
+@pytest.fixture(scope="module")
+def trained(study: assignments.Source) -> dict:
+    """The names of a notebook with the short study, executed up to the results."""
+    return executed(study, BASE)
+
+
+@pytest.fixture
+def space(trained: dict) -> Iterator[dict]:
+    """The same names; what a test does to them, and to the lists and dictionaries in them, is undone."""
+    kept = dict(trained)
+    data = {name: value for name, value in kept.items() if isinstance(value, dict | list) and name[:2] != "__"}
+    trained.update(deepcopy(data))
+    yield trained
+    trained.clear()
+    trained.update(kept)
+
+
+def test_a_long_study_may_be_pasted(hand_in: Submit, trained: dict) -> None:
+    results = trained["results"]
     pasted = f"results = json.loads('''{json.dumps(results)}''')"
     graded = hand_in(BASE | {"q3-long": "while True:\n    pass", "q3-results": pasted})
     assert lost(graded) == {}
@@ -789,14 +807,13 @@ def test_the_public_checks_look_at_the_form(study: assignments.Source, capsys: p
         ("q7-check", "report, fig = 'short', style.figure()[0]", "Expected about 250 words, received 1."),
     ],
 )
-def test_a_public_check_says_what_is_missing(study, capsys, check: str, cell: str, line: str) -> None:
-    names = executed(study, BASE)
+def test_a_public_check_says_what_is_missing(study, space, capsys, check: str, cell: str, line: str) -> None:
     cells = {each.id: each.source for each in study.notebook.cells}
     before = {"q4-check": cells["q3-check"], "q5-check": ANALYSIS, "q6-check": PROBE.replace("steps=30", "steps=1")}
-    exec(before.get(check, FIGURE.replace("[b.tolist(), a.tolist()]", "[0, 1]")), names)
-    exec(cell, names)
+    exec(before.get(check, FIGURE.replace("[b.tolist(), a.tolist()]", "[0, 1]")), space)
+    exec(cell, space)
     capsys.readouterr()
-    exec(cells[check], names)
+    exec(cells[check], space)
     assert line in " ".join(capsys.readouterr().out.split())
 
 
