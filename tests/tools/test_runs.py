@@ -403,10 +403,18 @@ def test_changed_code_that_gives_something_else_does_not(history: Path) -> None:
     root, target = history.parents[3], history.with_suffix(".json")
     (root / "toy.py").write_text("def score(seed):\n    return seed + 2 + 1e-12\n")
     before = target.read_text()
-    with pytest.raises(SystemExit, match="the record of toy: seed 0 gives other results"):
+    with pytest.raises(SystemExit, match="the record of toy: seed 0, budget cpu, gives other results"):
         confirm(history, ["toy.py"], {"seed": 0}, "cpu", root)
     assert target.read_text() == before
     assert "toy.py has changed" in record.stale(target)
+
+
+def test_a_few_steps_confirm_nothing(history: Path) -> None:
+    root, target = history.parents[3], history.with_suffix(".json")
+    (root / "toy.py").write_text("def score(seed):\n    return 2 + seed\n")
+    before = target.read_text()
+    assert "confirm it with the budget cpu" in confirm(history, ["toy.py"], {"seed": 0}, "smoke", root)
+    assert target.read_text() == before
 
 
 def test_code_that_was_never_committed_cannot_be_confirmed(history: Path) -> None:

@@ -43,7 +43,9 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--target", type=Path, help="default: record.json beside the script")
     parser.add_argument("--commit", help="of the code, for a copy without its history; default: what git says")
     parser.add_argument(
-        "--confirm", action="store_true", help="keep the record if today's code gives the same (budget: smoke or cpu)"
+        "--confirm",
+        action="store_true",
+        help="keep the record if today's code gives the same; default: budget cpu",
     )
     asked = parser.parse_args(words)
     path = find(asked.name)
