@@ -35,8 +35,8 @@ json.dump(one_run(budget=budget(name), **run), sys.stdout)
 def confirm(script: Path, code: list[str], run: dict[str, Any], name: str, root: Path) -> str:
     """Do a run with the code that made a record and with today's; where both give the same, keep the record.
 
-    The record then notes today's code, and how it was confirmed. A few steps prove little: with the budget ``smoke`` the
-    record is left as it is.
+    The record then notes today's code, and how it was confirmed. A few steps prove little: with the budget ``smoke``
+    the record is left as it is.
 
     :param script: today's recording script, beside its record.
     :param code: the files that decide today, its ``CODE``.
