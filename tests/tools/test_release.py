@@ -444,8 +444,8 @@ def test_placeholders_are_pointed_out_and_never_published(house: Path) -> None:
 
 
 def test_the_quick_checks_are_part_of_it(tmp_path: Path) -> None:
-    (tmp_path / "tools").mkdir()
-    lint = tmp_path / "tools" / "lint.py"
+    lint = tmp_path / "tools" / "testing" / "lint.py"
+    lint.parent.mkdir(parents=True)
     lint.write_text("print('passed  a\\nfailed  b\\nbecause\\n1 passed, 1 failed'); raise SystemExit(1)")
     assert release.check_lint(tmp_path).faults == ["failed  b; make lint says more"]
     lint.write_text("print('passed  a\\n1 passed, 0 failed')")
