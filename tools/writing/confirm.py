@@ -48,6 +48,7 @@ def confirm(script: Path, code: list[str], run: dict[str, Any], name: str, root:
     """
     target, now = script.with_name("record.json"), script.relative_to(root).as_posix()
     kept, title = record.load(target), f"the record of {script.parent.name}"
+    today = record.hashes([*code, now], root)  # before it runs: what is changed meanwhile is not confirmed
     with tempfile.TemporaryDirectory() as folder:
         commit = _unpack(kept, root, Path(folder))
         if not commit:
@@ -60,7 +61,7 @@ def confirm(script: Path, code: list[str], run: dict[str, Any], name: str, root:
     told += f" the same numbers as at {commit[:7]}"
     if not budget(name).judges:
         return f"{told}; that proves little, and the record is left as it is: confirm it with the budget cpu"
-    kept["code"] = record.hashes([*code, now], root)
+    kept["code"] = today
     kept["confirmed"] = {**record.made(budget(name), root=root), "run": run, "against": commit}
     record.keep(target, kept)
     return f"{told}; the record stands"
