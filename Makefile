@@ -24,8 +24,8 @@ help: ## list these commands
 book: $(BOOK_READY) ## build the book into _build/html (needs no torch)
 	@$(BOOK) -m tools.book
 
-test: $(BOOK_READY) $(FULL_READY) $(COLAB_READY) ## run every test and check there is; LANES="units book" runs some
-	@$(FULL) -m tools.testing.test $(LANES)
+test: $(BOOK_READY) $(FULL_READY) $(COLAB_READY) ## run every test and check there is; NAME=cbam what concerns one chapter, LANES="units book" some lanes
+	@$(FULL) -m tools.testing.run $(LANES) $(if $(NAME),--chapter $(NAME))
 
 lint: $(FULL_READY) ## the quick checks: style, cards, workflows; what pre-commit runs
 	@$(FULL) -m tools.testing.lint
@@ -43,7 +43,7 @@ colab: $(FULL_READY) ## make the Colab edition of every chapter, into _build/col
 	@$(FULL) -m tools.publishing.colab
 
 colab-test: $(COLAB_READY) ## run the Colab edition as Colab would; PACKAGES=pip-freeze.txt takes another list of packages
-	@$(FULL) -m tools.testing.test colab
+	@$(FULL) -m tools.testing.run colab
 
 site: book colab ## all that is published: the book, the wheel and the Colab edition, into _build/html
 	@$(FULL) -m tools.publishing.site

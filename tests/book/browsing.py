@@ -19,6 +19,23 @@ _CHECKS = Path(__file__).with_name("checks.js").read_text(encoding="utf-8").part
 
 #: Without its preload axe does not fetch the style sheets again, some from the wrong place.
 _AXE = {"resultTypes": ["violations"], "preload": False}
+#: Half of a page's elements are the tokens of its code, and all of one kind look alike: axe, which takes a millisecond
+#: for each, judges one of every kind.
+_NO_CODE = {"exclude": [["pre *"]]}
+_CODE = {"include": [["[data-sample]"]]}
+_CONTRAST = _AXE | {"runOnly": ["color-contrast"]}
+_SAMPLE = """() => {
+  const kinds = new Map();
+  for (const token of document.querySelectorAll("pre *")) {
+    delete token.dataset.sample;
+    const around = [];
+    for (let up = token; up && up.tagName !== "ARTICLE"; up = up.parentElement) around.push(up.className);
+    const text = [...token.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (text && token.checkVisibility()) kinds.set(around.join(" < "), token);
+  }
+  for (const token of kinds.values()) token.dataset.sample = "";
+  return kinds.size;
+}"""
 
 
 @contextmanager
@@ -48,7 +65,8 @@ class Look:
         self.address, self.width, self.mode = address, width, mode
         self.context = browser.new_context(viewport={"width": width, "height": 900})
         self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
-        self.context.add_init_script(f"localStorage.mode = '{mode}'; localStorage.theme = '{mode}'")
+        # The first page opens in this mode; `turn` may change it.
+        self.context.add_init_script(f"localStorage.mode ??= '{mode}'; localStorage.theme ??= '{mode}'")
         self.page = self.context.new_page()
         self.noise: list[str] = []
         self.page.on("console", self._heard)
@@ -82,19 +100,42 @@ class Look:
         self.page.wait_for_timeout(100)
         return self.page
 
+    def turn(self, mode: str) -> None:
+        """Change the mode of the page that is open, as its button does; the next page opens in it too.
+
+        :param mode: ``light`` or ``dark``.
+        """
+        self.mode = mode
+        self.page.evaluate(
+            "(mode) => { Object.assign(localStorage, { mode, theme: mode });"
+            " Object.assign(document.documentElement.dataset, { mode, theme: mode }); }",
+            mode,
+        )
+
     def problems(self, name: str, *, axe: Any = None) -> list[str]:
         """Visit a page and name all that is wrong with it.
 
         :param name: its path on the site.
         :param axe: an ``Axe`` that judges accessibility too; its serious and critical findings count.
         """
-        page = self.visit(name)
+        self.visit(name)
+        return self.faults(name, axe=axe)
+
+    def faults(self, name: str, *, axe: Any = None) -> list[str]:
+        """Name all that is wrong with the page that is open.
+
+        :param name: its path on the site.
+        :param axe: as for :meth:`problems`.
+        """
+        page = self.page
         found = page.evaluate(
             f"async () => {{ const checks = {_CHECKS};"
             " return (await Promise.all(Object.values(checks).map((check) => check()))).flat(); }"
         )
         if axe is not None:
-            found += _serious(axe.run(page, options=_AXE).response["violations"])
+            found += _serious(axe.run(page, context=_NO_CODE, options=_AXE).response["violations"])
+            if page.evaluate(_SAMPLE):
+                found += _serious(axe.run(page, context=_CODE, options=_CONTRAST).response["violations"])
         where = f"{name} ({self.width} px, {self.mode})"
         return [f"{where}: {problem}" for problem in [*self.noise, *found]]
 

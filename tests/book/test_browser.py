@@ -34,19 +34,63 @@ def chapters() -> list[str]:
     return [name for name in listed() if name.startswith("notebooks/")]
 
 
-@pytest.mark.parametrize(
-    ("width", "mode", "judged"),  # axe, which takes longest, sees both widths and both modes, once each
-    [(WIDE, "light", True), (WIDE, "dark", False), (NARROW, "light", False), (NARROW, "dark", True)],
-)
-def test_pages_have_no_faults(
-    browser: Any, address: str, site: Path, axe: Any, width: int, mode: str, judged: bool
-) -> None:
-    names = [path.relative_to(site).as_posix() for path in pages(site)]
-    names.remove("index.html")  # leads on to the first page
-    assert {"search.html", "404.html"} < set(names), "they are looked at too"
-    with Look(browser, address, width, mode) as look:
-        found = [problem for name in names for problem in look.problems(name, axe=axe if judged else None)]
+#: All pages that are looked at: those of the table of contents, and two that stand in none.
+PAGES = [*(f"{name}.html" for name in listed()), "search.html", "404.html"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_no_faults(wide: Look, narrow: Look, axe: Any, name: str) -> None:
+    """Both widths in both modes; axe, which takes longest, sees each width and each mode once."""
+    found = wide.problems(name, axe=axe)
+    found += launch(wide.page, name) + copying(wide.page, name)
+    wide.turn("dark")
+    found += wide.faults(name)
+    wide.turn("light")
+    found += narrow.problems(name)
+    narrow.turn("dark")
+    found += narrow.faults(name, axe=axe)
+    narrow.turn("light")
     assert found == [], "\n".join(found)
+
+
+def launch(page: Any, name: str) -> list[str]:
+    """Say what is wrong with the buttons that lead to Colab: each chapter has one, and no other page."""
+    from attention_book.addresses import colab, load
+
+    name = name.removesuffix(".html")
+    expected = colab(load(ROOT), name) if name in chapters() else None
+    buttons = page.locator(".btn-launch-colab").evaluate_all("links => links.map(link => link.href)")
+    if buttons != ([expected] if expected else []):
+        return [f"{name}: buttons lead to {buttons}, not {expected}"]
+    if not expected:
+        return []
+    found = []
+    if page.get_by_role("link", name="Run this chapter in Colab").count() != 1:
+        found.append(f"{name}: the button has no name")
+    others = page.locator("a[href*='colab.research']").evaluate_all("links => links.map(link => link.href)")
+    if set(others) != {expected}:
+        found.append(f"{name}: another way into Colab: {others}")
+    return found
+
+
+def copying(page: Any, name: str) -> list[str]:
+    """Say what is wrong with the buttons that copy a chapter's code; the first one is pressed."""
+    if name.removesuffix(".html") not in chapters():
+        return []
+    cells, buttons = page.locator("div.cell_input pre"), page.locator("div.cell_input button.copybtn")
+    if not cells.count() == buttons.count() > 0:
+        return [f"{name}: {buttons.count()} buttons for {cells.count()} cells"]
+    cell = page.locator("div.cell_input:not(details *)").first
+    cell.scroll_into_view_if_needed()
+    cell.hover()
+    cell.locator("button.copybtn").click()
+    copied, shown = page.evaluate("navigator.clipboard.readText()"), cell.locator("pre").inner_text()
+    return [] if copied.strip() == shown.strip() else [f"{name}: copied {copied[:60]!r}, shown {shown[:60]!r}"]
+
+
+def test_every_page_is_looked_at(site: Path) -> None:
+    built = {path.relative_to(site).as_posix() for path in pages(site)}
+    assert built - {"index.html"} == set(PAGES), "index.html leads on to the first page"
 
 
 def test_search_finds_the_chapter(wide: Look) -> None:
@@ -62,34 +106,6 @@ def test_search_finds_the_chapter(wide: Look) -> None:
     quoted = page.locator("#search-results li .context").all_inner_texts()
     assert not [text for text in quoted if "On this page" in text or "Open issue" in text], "articles only are quoted"
     assert wide.noise == []
-
-
-def test_launch_button_leads_to_the_colab_edition(wide: Look) -> None:
-    from attention_book.addresses import colab, load
-
-    for name in listed():
-        page = wide.visit(f"{name}.html")
-        expected = colab(load(ROOT), name)
-        buttons = page.locator(".btn-launch-colab").evaluate_all("links => links.map(link => link.href)")
-        assert buttons == ([expected] if name in chapters() else []), name
-        if expected:
-            assert page.get_by_role("link", name="Run this chapter in Colab").count() == 1
-            others = page.locator("a[href*='colab.research']").evaluate_all("links => links.map(link => link.href)")
-            assert set(others) == {expected}, "another way into Colab"
-
-
-def test_code_can_be_copied(wide: Look) -> None:
-    for name in chapters():
-        page = wide.visit(f"{name}.html")
-        cells = page.locator("div.cell_input pre")
-        assert cells.count() > 0
-        assert page.locator("div.cell_input button.copybtn").count() == cells.count()
-        cell = page.locator("div.cell_input:not(details *)").first
-        cell.scroll_into_view_if_needed()
-        cell.hover()
-        cell.locator("button.copybtn").click()
-        copied = page.evaluate("navigator.clipboard.readText()")
-        assert copied.strip() == cell.locator("pre").inner_text().strip()
 
 
 def test_what_the_keyboard_is_on_is_framed(wide: Look) -> None:
@@ -114,6 +130,7 @@ def test_the_dark_mode_is_left_for_printing(browser: Any, address: str) -> None:
         assert themes == ["dark", "light", "dark"]
 
 
+@pytest.mark.chapter("non_local")
 def test_the_explorers_of_the_book_come_to_life(wide: Look) -> None:
     page = wide.visit("notebooks/self_attention/non_local.html")
     explorers = page.locator(".attention-figure:has(.attention-stage)")
@@ -134,6 +151,7 @@ def test_the_explorers_of_the_book_come_to_life(wide: Look) -> None:
     assert wide.noise == []
 
 
+@pytest.mark.chapter("stn")
 def test_the_players_of_the_book_play(narrow: Look) -> None:
     page = narrow.visit("notebooks/spatial/stn.html")
     player = page.locator(".attention-figure:has(input[type=range])").first
@@ -173,6 +191,8 @@ FAULTS = {
     "a request failed": '<script>fetch("http://127.0.0.1:9/").catch(() => 0)</script>',
     "axe: image-alt": f'<img src="{DOT}">',
     "axe: color-contrast": '<p style="color: #bbb">pale</p>',
+    "axe: color-contrast, serious": '<style>.k { color: #bbb }</style><pre><span class="n">x</span> <span class="k">in'
+    '</span> <span class="n">y</span></pre>',
     "formula is not rendered": '<span class="math">x</span>',
     "formula has an error": '<span class="math"><mjx-container><mjx-merror>x</mjx-merror></mjx-container></span>',
     "2 visible search": '<input type="search" aria-label="Search again">',

