@@ -12,8 +12,8 @@ from attention.grading import Run
 from attention.grading.notebook import read
 from attention.grading.runner import Limits
 from attention.grading.session import Session
+from tests.assignments.answers.broken import BATCHES
 from tests.assignments.conftest import submitting
-from tests.assignments.test_broken import BATCHES
 from tests.assignments.warm import Warm, started_warm
 from tools.teaching import assignments
 
