@@ -554,7 +554,6 @@ READER = {
 }  # fmt: skip
 LEFT = {
     "q1-data": """
-        from attention.experiments import non_local
         def data(seed):
             return non_local.tasks.which_is_left(seed, size=5, train=60, test=60)
     """,
