@@ -64,6 +64,7 @@ class Look:
     def __init__(self, browser: Any, address: str, width: int, mode: str = "light") -> None:
         self.address, self.width, self.mode = address, width, mode
         self.context = browser.new_context(viewport={"width": width, "height": 900})
+        self.context.set_default_timeout(300_000)  # machines may be slow, or busy
         self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
         # The first page opens in this mode; `turn` may change it.
         self.context.add_init_script(f"localStorage.mode ??= '{mode}'; localStorage.theme ??= '{mode}'")

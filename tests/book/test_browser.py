@@ -161,7 +161,7 @@ def test_the_players_of_the_book_play(narrow: Look) -> None:
     slider.fill("0")
     first = player.inner_text()
     player.get_by_role("button").click()
-    page.wait_for_function("([node, last]) => node.value === last", arg=[slider.element_handle(), last], timeout=30_000)
+    page.wait_for_function("([node, last]) => node.value === last", arg=[slider.element_handle(), last])
     assert player.inner_text() != first
     assert narrow.noise == []
 

@@ -72,7 +72,7 @@ class Colab:
     :param limit: seconds that one cell may take.
     """
 
-    def __init__(self, folder: Path, environment: Path = FOLDER, limit: int = 180) -> None:
+    def __init__(self, folder: Path, environment: Path = FOLDER, limit: int = 600) -> None:
         self.folder = folder
         self.environment = environment
         self.limit = limit

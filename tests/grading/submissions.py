@@ -136,6 +136,6 @@ def run_command(*arguments: object, **options: object) -> tuple[subprocess.Compl
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options) as process:
         memory = Memory(process.pid)
         memory.start()
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
         memory.done = True
     return subprocess.CompletedProcess(line, process.returncode, out, err), memory.peak

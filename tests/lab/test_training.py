@@ -267,7 +267,7 @@ se.conditional_channel().show()
 def test_a_notebook_that_is_executed_gets_no_error_output(monkeypatch):
     monkeypatch.delenv("ATTENTION_PROGRESS", raising=False)
     notebook = new_notebook(cells=[new_code_cell(CELL)])
-    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
     outputs = notebook.cells[0].outputs
     assert [output.output_type for output in outputs] == ["display_data", "display_data"]
     assert all(output.metadata["image/png"]["alt"] for output in outputs)

@@ -90,7 +90,7 @@ def run(path: Path) -> float:
     before = [cell.get("outputs", []) for cell in notebook.cells]
     client = NotebookClient(
         notebook,
-        timeout=120,
+        timeout=600,
         kernel_name="python3",
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,
