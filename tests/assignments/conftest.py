@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,14 @@ def eca() -> assignments.Source:
 
 @pytest.fixture(scope="session")
 def submit(eca: assignments.Source, warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Submit:
-    return submitting(eca, tmp_path_factory.mktemp("submissions"), warm)
+    return submitting(patient(eca), tmp_path_factory.mktemp("submissions"), warm)
+
+
+def patient(source: assignments.Source, times: float = 10) -> assignments.Source:
+    """Return an assignment with so many times the time: machines may be slow, or busy. All else is as it was."""
+    limits = source.assignment.limits
+    longer = {name: times * getattr(limits, name) for name in ("start", "cell", "cells", "call", "total")}
+    return replace(source, assignment=replace(source.assignment, limits=replace(limits, **longer)))
 
 
 def submitting(source: assignments.Source, folder: Path, warm: Warm | None = None) -> Submit:

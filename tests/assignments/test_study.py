@@ -37,7 +37,7 @@ from tests.assignments.answers.study import (
     PLAN,
     PROBE,
 )
-from tests.assignments.conftest import Submit, lost, submitting
+from tests.assignments.conftest import Submit, lost, patient, submitting
 from tests.assignments.warm import Warm
 from tools.chapters import ROOT
 from tools.teaching import assignments
@@ -52,13 +52,13 @@ def study() -> assignments.Source:
 
 @pytest.fixture(scope="module")
 def hand_in(study: assignments.Source, warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Submit:
-    return submitting(study, tmp_path_factory.mktemp("studies"), warm)
+    return submitting(patient(study), tmp_path_factory.mktemp("studies"), warm)
 
 
 @pytest.fixture(scope="module")
 def hand_in_afresh(study: assignments.Source, tmp_path_factory: pytest.TempPathFactory) -> Submit:
     """Grade by a fresh process, as a student's study is: for what is said of memory."""
-    return submitting(study, tmp_path_factory.mktemp("fresh"))
+    return submitting(patient(study), tmp_path_factory.mktemp("fresh"))
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ def grading_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def graded(grading_file: Path, tmp_path: Path):
     """Grade a notebook of code cells; ``seconds`` is what a cell and a call may take."""
 
-    def run(*code: str, answer: str = ANSWER, seconds: float = 30):
+    def run(*code: str, answer: str = ANSWER, seconds: float = 300):
         path = tmp_path / "submission.ipynb"
         path.write_text(notebook(*code, answer=answer))
         assignment = command.load(grading_file)

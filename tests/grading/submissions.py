@@ -54,7 +54,7 @@ ASSIGNMENT = Assignment(
             Manual("What it says", 2, "names the exclusive or"),
         )),
     ),
-    limits=Limits(cell=30, call=30, total=100),
+    limits=Limits(start=600, cell=300, call=300, total=1000),
 )
 """
 

@@ -23,7 +23,7 @@ ASSIGNMENT = Assignment("Tiny", (
         Part("Who", 1, Look("who"), Equal(0)),
         Part("Words", 1, Text("<!-- answer 4 -->"), Words(2)),
     )),
-), limits=Limits(start=60, cell=60, call=60, total=200))
+), limits=Limits(start=600, cell=300, call=300, total=2000))
 """
 SEVEN = "def seven():\n    return 7"
 # What a submission has in place of the function, its words, its points by part.

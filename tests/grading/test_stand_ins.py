@@ -25,7 +25,7 @@ ASSIGNMENT = Assignment("Two that build on each other", (
         Part("b", 1, Look("total"), Equal(9)),
         Manual("c", 2, "a rubric", Text("<!-- answer 4 -->")),
     )),
-), limits=Limits(cell=30, call=30, total=100))
+), limits=Limits(start=600, cell=300, call=300, total=1000))
 """
 BEGUN = "def first():\n    raise NotImplementedError"
 BUILT = ("def second():\n    return 2 * first()", "total = second() + first()")
