@@ -103,7 +103,7 @@ $(FULL_READY): requirements.txt pyproject.toml | $(FULL)
 	@$(if $(TORCH_INDEX),$(FULL) -m pip install --disable-pip-version-check --index-url $(TORCH_INDEX) \
 		$$(grep '^torch==' requirements.txt))
 	@$(FULL) -m pip install --disable-pip-version-check -r requirements.txt
-	@$(FULL) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(FULL) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 	@touch $@
 
 $(COLAB_READY): $(FULL_READY) FORCE

@@ -17,19 +17,32 @@ _HOME = {
     "names": "attention.registry",
 }
 
-__all__ = ["Attention", "Gate", "Map", "__version__", "create", "names"]
+
+def _classes() -> dict[str, Any]:
+    """Return the entry of every written mechanism by its class's name."""
+    from attention.registry import entries
+
+    return {entry.class_name: entry for entry in entries().values() if entry.ready}
 
 
 def __getattr__(name: str) -> Any:
     """Find the contract's names and every written mechanism's class, on first use."""
     from importlib import import_module
 
+    if name == "__all__":
+        return [*_HOME, *_classes(), "__version__"]
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
     if name[:1].isupper():
-        from attention.registry import entries
+        if name in (classes := _classes()):
+            return classes[name].load()
+        from attention.registry import called
 
-        for entry in entries().values():
-            if entry.class_name == name and entry.ready:
-                return entry.load()
+        if hint := called(name):
+            raise AttributeError(f"module 'attention' has no attribute {name!r}; {hint}")
     raise AttributeError(f"module 'attention' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List what is there, and what is found on first use."""
+    return sorted({*globals(), *_HOME, *_classes()} - {"Any"})

@@ -3,6 +3,7 @@
 This module needs no torch until a block is built, so that the tools which write cards and tables can read it.
 """
 
+import re
 import tomllib
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -12,7 +13,7 @@ from importlib.resources import files
 from inspect import signature
 from typing import Any
 
-__all__ = ["FAMILIES", "KINDS", "Entry", "chapters", "create", "entries", "entry", "names"]
+__all__ = ["FAMILIES", "KINDS", "Entry", "called", "chapters", "create", "entries", "entry", "names"]
 
 #: The families, in the order of the book, and what each attends to.
 FAMILIES: dict[str, str] = {
@@ -126,6 +127,28 @@ def entry(name: str) -> Entry:
     near = get_close_matches(str(name).lower(), entries(), n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(entries())}"
     raise ValueError(f"name={name!r} is not a mechanism; {hint}")
+
+
+def called(name: str) -> str:
+    """Say which class somebody may mean: by a mechanism's abbreviation, its title, or a name much like its class's.
+
+    :param name: what was asked for: ``"CBAM"``, ``"ECALayer"``, ``"SqueezeExcite"``.
+    :returns: half a sentence, empty where nothing is near.
+    """
+    plain = re.sub(r"[^a-z0-9]", "", name.lower())
+    words = {
+        re.sub(r"[^a-z0-9]", "", word.lower()): found
+        for found in entries().values()
+        for word in (found.class_name, found.title, found.name, found.short)
+    }
+    shorter = re.sub(r"(layer|block|module|attention|attn|net|network)$", "", plain)
+    near = [*(each for each in (plain, shorter) if each in words), *get_close_matches(plain, words, n=1, cutoff=0.75)]
+    if not near:
+        return ""
+    found = words[near[0]]
+    if not found.ready:
+        return f"{found.title} is planned, not written yet"
+    return f"{found.title} is the class attention.{found.class_name}"
 
 
 def create(name: str, channels: int, **options: Any) -> Any:

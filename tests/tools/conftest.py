@@ -8,7 +8,10 @@ import pytest
 from tools.chapters import ROOT, notebook_path, text, written
 from tools.writing.new_chapter import layout
 
-COPIED = ("settings.toml", "README.md", "pyproject.toml", "CITATION.cff", "_toc.yml", "book/references.bib")
+COPIED = (
+    *("settings.toml", "README.md", "pyproject.toml", "CITATION.cff", "_toc.yml", "book/references.bib"),
+    "attention/__init__.pyi",
+)
 
 
 @pytest.fixture

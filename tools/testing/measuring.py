@@ -17,8 +17,6 @@ from typing import Any
 import psutil
 import pytest
 
-from attention import registry
-
 __all__ = ["chapter_of", "spent"]
 
 _PER_CHAPTER = re.compile(r"(?:test_)?(\w+)\.(?:py|ipynb)")
@@ -41,11 +39,13 @@ def spent(process: psutil.Process | None = None) -> float:
 
 
 def _named(value: Any) -> str | None:
-    """Return the mechanism that a parameter names."""
+    """Return the chapter of the mechanism that a parameter names."""
     if not isinstance(value, str):
         return None
+    from attention.registry import entries  # now: the typed lane hooks the package before it is imported
+
     name = value.rpartition("/")[2].partition(".")[0]
-    return name if name in registry.entries() else None
+    return (entries()[name].chapter or name) if name in entries() else None
 
 
 def chapter_of(path: Path, parameters: dict[str, Any], identifier: str = "", marked: str | None = None) -> str | None:
@@ -58,8 +58,7 @@ def chapter_of(path: Path, parameters: dict[str, Any], identifier: str = "", mar
     """
     own = _PER_CHAPTER.fullmatch(path.name)
     places = [marked, own and own[1], *parameters.values(), *identifier.split("-"), identifier.partition(":")[0]]
-    found = (_named(place) for place in places)
-    return next((registry.entry(name).chapter or name for name in found if name), None)
+    return next((name for place in places if (name := _named(place))), None)
 
 
 def _chapter(item: pytest.Item) -> str | None:

@@ -1,8 +1,8 @@
 """Write everything that is stated in one place and shown in several.
 
 From ``attention/mechanisms.toml``, ``settings.toml`` and the package's version: every chapter's card and set-up cell,
-the README's table of chapters, and the addresses in ``pyproject.toml`` and ``CITATION.cff``. With ``--check`` it
-writes nothing and says what is not current.
+the README's table of chapters, the package's stub for type checkers, and the addresses in ``pyproject.toml`` and
+``CITATION.cff``. With ``--check`` it writes nothing and says what is not current.
 """
 
 import argparse
@@ -15,11 +15,13 @@ from pathlib import Path
 import attention
 from attention import registry
 from attention.formulas import defaults, evaluate, formula, latex
-from attention.registry import FAMILIES, Entry, entries
+from attention.registry import FAMILIES, KINDS, Entry, entries
 from tools.chapters import CARD, ROOT, Settings, notebook_path, read, settings, tags, text, written
 
 #: The input for which a card states its figures: what ResNet-50's first stage puts out.
 SIZE = {"channels": 256, "height": 56, "width": 56}
+#: What the package offers of its contract.
+CONTRACT = ("Attention", "Gate", "Map")
 TABLE = ("<!-- chapters: begin -->", "<!-- chapters: end -->")
 SETUP = """\
 # In Colab this installs the book's package and three small ones that Colab
@@ -177,11 +179,39 @@ def lines(root: Path, name: str, values: dict[str, str]) -> str:
     return new
 
 
+def stub(root: Path) -> str:
+    """Return what a type checker reads of the package: the names that are found on first use, and what they are."""
+    ready = [entry for entry in entries().values() if entry.ready]
+    classes = [f"from {entry.module} import {entry.class_name} as {entry.class_name}" for entry in ready]
+    given = "channels: int, **options: Any"
+    built = [
+        f'@overload\ndef create(name: Literal["{entry.name}"], {given}) -> {entry.class_name}: ...'
+        for entry in ready
+        if KINDS[entry.kind]
+    ]
+    return "\n".join(
+        [
+            "# Written by `make sync` from mechanisms.toml: what attention/__init__.py finds on first use.",
+            "from typing import Any, Literal, overload",
+            "",
+            *sorted([*classes, *(f"from attention.contract import {name} as {name}" for name in CONTRACT)]),
+            "",
+            "__version__: str",
+            "",
+            *built,
+            f"@overload\ndef create(name: str, {given}) -> Attention: ...",
+            "def names(family: str | None = None) -> list[str]: ...",
+            "",
+        ]
+    )
+
+
 def wanted(root: Path) -> Iterator[tuple[Path, Callable[[], str]]]:
     """Yield every file that is written, with a function that returns the text that it should have."""
     where = settings(root)
     for entry in written():
         yield notebook_path(entry, root), partial(chapter, entry, root, where)
+    yield root / "attention" / "__init__.pyi", partial(stub, root)
     yield root / "README.md", partial(readme, root, where)
     links = {"Homepage = ": where.site, "Repository = ": where.repository}
     yield root / "pyproject.toml", partial(lines, root, "pyproject.toml", links)
@@ -212,7 +242,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         except (Stale, ValueError) as problem:
             found.append(str(problem) if isinstance(problem, Stale) else f"{name}: {problem}")
             continue
-        if path.read_text(encoding="utf-8") == new:
+        if path.exists() and path.read_text(encoding="utf-8") == new:
             continue
         if check:
             found.append(f"{name} is not current; run: make sync")
