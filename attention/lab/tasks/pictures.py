@@ -1,7 +1,7 @@
 """Pictures of a task's samples."""
 
 from math import ceil
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,6 +14,7 @@ __all__ = ["Samples", "picture", "show"]
 _ACROSS = 4  # images in a row: their names stay readable on a phone
 
 
+@runtime_checkable
 class Samples(Protocol):
     """What is drawn: samples with their answers, and what is told of them, as a task has them."""
 
