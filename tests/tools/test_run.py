@@ -183,7 +183,7 @@ def collected(tmp_path: Path, *words: str) -> tuple[int, dict[str, float]]:
     return passed, spent
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["here", "spread"])
+@pytest.mark.parametrize("workers", [(), ("-n", "2"), ("-n", "2", "--dist", "loadgroup")])
 def test_each_test_belongs_to_its_chapter_and_notes_its_time(tmp_path: Path, workers: tuple[str, ...]) -> None:
     passed, spent = collected(tmp_path, *workers)
     assert passed == 11

@@ -80,7 +80,7 @@ def lanes(chapter: str = "", workers: int = 1, root: Path = ROOT) -> dict[str, L
         ),
         "units": Lane("package and tools", (*pytest, *spread, "tests", *elsewhere), SINGLE, grows=False),
         "blocks": Lane("blocks, laws and experiments", (*pytest, *spread, *one, *folders("blocks")), SINGLE),
-        "colab": Lane("chapters as Colab runs them", (*pytest, *by_file, *one, *folders("colab")), SINGLE),
+        "colab": Lane("chapters as Colab runs them", (*pytest, *spread, *one, *folders("colab")), SINGLE),
         "assignments": Lane("grader and assignments", (*pytest, *spread, *folders("assignments")), SINGLE, grows=False),
         "exercises": Lane("checks of exercises", (*pytest, *spread, *one, *folders("exercises")), SINGLE),
         "chapters": Lane("structure of chapters", (*pytest, *one, *folders("chapters")), SINGLE),

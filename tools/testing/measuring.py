@@ -76,16 +76,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Make the mark known."""
     config.addinivalue_line("markers", "chapter(name): the test belongs to this mechanism's chapter")
+    config.addinivalue_line("markers", "xdist_group(name): as pytest-xdist has it, which may not be at work")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Note each test's chapter; with ``--chapter``, leave out the tests of all others, and those of none."""
+    """Note each test's chapter, and keep its tests in one process; with ``--chapter``, leave out the tests of all others, and those of none."""
     wanted = config.getoption("--chapter")
     kept, dropped = [], []
     for item in items:
         chapter = _chapter(item)
         if chapter:
             item.user_properties.append(("chapter", chapter))
+            item.add_marker(pytest.mark.xdist_group(chapter))  # what a chapter's tests share is made once
         (kept if wanted in ("", chapter) else dropped).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
