@@ -24,7 +24,7 @@ help: ## list these commands
 book: $(BOOK_READY) ## build the book into _build/html (needs no torch)
 	@$(BOOK) -m tools.book
 
-test: $(BOOK_READY) $(FULL_READY) $(COLAB_READY) ## run every test and check there is; NAME=cbam what concerns one chapter, LANES="units book" some lanes
+test: $(BOOK_READY) $(FULL_READY) $(COLAB_READY) ## run every test there is; NAME=cbam those of one chapter, LANES="units book" some lanes
 	@$(FULL) -m tools.testing.run $(LANES) $(if $(NAME),--chapter $(NAME))
 
 lint: $(FULL_READY) ## the quick checks: style, cards, workflows; what pre-commit runs
@@ -63,8 +63,8 @@ links: $(BOOK_READY) ## follow every link that leads out of the book (needs the 
 figures: $(FULL_READY) ## draw the pictures of the other pages anew
 	@$(FULL) -m tools.writing.figures
 
-record: $(FULL_READY) ## run a chapter's larger comparison and keep its results: NAME=se
-	@$(FULL) -m tools.writing.record $(NAME)
+record: $(FULL_READY) ## run a chapter's larger comparison and keep its results: NAME=se, WITH="--jobs 1"
+	@$(FULL) -m tools.writing.record $(NAME) $(WITH)
 
 bench: $(FULL_READY) ## time each block's fast form against its literal form; TARGET=benchmarks/results.json keeps it
 	@$(FULL) -m benchmarks.bench $(if $(TARGET),--target $(TARGET))

@@ -96,7 +96,7 @@ def test_a_source_that_is_not_in_order_is_not_written(eca: Source, cell: str, ol
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make everything twice, in a copy of the repository, and see that it is the same."""
     root = tmp_path_factory.mktemp("house")
-    needed = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "LICENSE-TEXT", "settings.toml")
+    needed = ("pyproject.toml", "README.md", "LICENSE", "LICENSE-TEXT", "settings.toml")
     for name in ("assignments", "attention", "notebooks", "requirements.txt", *needed):
         (root / name).symlink_to(ROOT / name)
     out = root / "_build" / "assignments"

@@ -81,7 +81,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Note each test's chapter, and keep its tests in one process; with ``--chapter``, leave out the tests of all others, and those of none."""
+    """Note each test's chapter, and keep its tests in one process.
+
+    With ``--chapter``, the tests of all others are left out, and those of none.
+    """
     wanted = config.getoption("--chapter")
     kept, dropped = [], []
     for item in items:
