@@ -198,7 +198,9 @@ def _check_layout(
     open_ = [name for name, host in hosts.items() if _channels(host) != shapes[name][1]]
     if not open_:
         return
-    images = next((x for x in inputs if isinstance(x, Tensor) and x.ndim == 4), None)
+    found: list[Tensor] = []
+    _each(inputs, lambda x: found.append(x) or x)
+    images = next((x for x in found if x.ndim == 4), None)
     for probe in probes.values():
         probe.met.clear()
     if images is not None:
