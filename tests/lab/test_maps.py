@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 import attention
+from attention import registry
 from attention.contract import Attention, Gate, Map
 from attention.lab import maps, style
 from attention.lab.maps.pictures import picture
+from attention.lab.shapes import trace
 
 
 class Where(Gate):
@@ -295,6 +298,117 @@ def test_capture_says_that_a_layer_did_not_run() -> None:
 def test_capture_refuses_inputs_that_are_no_tensors() -> None:
     with pytest.raises(TypeError, match="received list"):
         maps.capture(Where(), [torch.rand(1, 1, 2, 2)])
+
+
+class Called(nn.Module):
+    """Calls a block by the names of its inputs."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block(x=x)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n for n in registry.names() if registry.KINDS[registry.entry(n).kind] and registry.entry(n).kind != "fusion"],
+)
+def test_a_block_called_by_keyword_is_recorded(name: str) -> None:
+    block = attention.create(name, 64)
+    x = torch.rand(2, 64, 4, 5)
+    found = maps.capture(Called(block), x)
+    expected = maps.capture(nn.Sequential(block), x)
+    assert found["block"].keys() == expected["0"].keys()
+    for key, tensor in found["block"].items():
+        torch.testing.assert_close(tensor, expected["0"][key])
+    sizes = [declared.sizes for declared in found.declared.values()]
+    assert sizes == [declared.sizes for declared in expected.declared.values()]
+    assert {"b": 2, "c": 64, "h": 4, "w": 5}.items() <= sizes[0].items()
+
+
+def test_several_inputs_by_keyword_in_another_order() -> None:
+    class Both(Attention):
+        def __init__(self) -> None:
+            super().__init__()
+            self.maps = {"gate": Map("b c h w")}
+
+        def attend(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            return x * y.mean().sigmoid(), {"gate": x.sigmoid()}
+
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return self.attend(x, y)[0]
+
+    class Calls(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.both = Both()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.both(y=x[:, :1, :1], x=x)
+
+    found = maps.capture(Calls(), torch.rand(2, 3, 4, 5))
+    assert found.declared["both", "gate"].sizes == {"b": 2, "c": 3, "h": 4, "w": 5}
+
+
+class Dictionaries(nn.Module):
+    """Takes a dictionary and returns one, as segmentation networks and detectors do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = Where()
+
+    def forward(self, batch: dict[str, Any], flag: bool = True) -> dict[str, Any]:
+        y = self.gate(batch["images"][0].mul_(1.0))
+        return {"out": y, "more": [y + 1, {"deep": y + 2}], "loss": None}
+
+
+def test_capture_takes_and_records_dictionaries_as_trace_does() -> None:
+    x = torch.rand(2, 3, 4, 5)
+    batch = {"sizes": torch.ones(2), "images": [x], "names": ["a", "b"]}
+    model = Dictionaries()
+    trace(model, batch)
+    for given in (batch, (batch,), (batch, False)):
+        found = maps.capture(model, given, [""])
+        assert list(found[""]) == ["output out", "output more 0", "output more 1 deep"]
+        torch.testing.assert_close(found[""]["output out"], x * found["gate"]["space"])
+        assert torch.equal(found.inputs, x)
+    assert batch["images"][0] is x
+
+
+def test_capture_refuses_dictionaries_without_tensors() -> None:
+    with pytest.raises(TypeError, match="x: expected a tensor, or a dictionary or tuple with tensors, received dict"):
+        maps.capture(Dictionaries(), {"images": "a.png"})
+    with pytest.raises(TypeError, match=r"received list; write a tuple of inputs"):
+        maps.capture(Dictionaries(), [torch.rand(1, 1, 2, 2)])
+
+
+class Foreign(nn.Module):
+    """Somebody else's squeeze and excitation: it declares nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.gate = nn.Conv2d(8, 8, 1), nn.Sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate(self.fc(x.mean((2, 3), keepdim=True)))
+
+
+def test_somebody_elses_block_is_shown_by_the_shape_of_what_it_puts_out(shown: list) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), Foreign(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    found = maps.capture(model, torch.rand(2, 3, 6, 6), ["1.gate", "1", "3"])
+    maps.show(found, "1.gate")
+    maps.show(found, "1")
+    maps.show(found, "1", "output", select={"c": 2}, samples=[1])
+    assert len(shown) == 3
+    assert "What was recorded as 'output' of layer '1.gate', 8 channels. A bar for each channel" in shown[0][1]
+    assert "of layer '1', mean over channels" in shown[1][1]
+    assert "map of 6 × 6 cells" in shown[2][1]
+    with pytest.raises(ValueError, match=r"'output' of layer '3' has shape \(2, 8\), and no .*Map declares its axes"):
+        maps.show(found, "3")
+    with pytest.raises(ValueError, match=r"layer=None is not one of the recorded: '1.gate', '1', '3'"):
+        maps.show(found)
 
 
 # Pictures.

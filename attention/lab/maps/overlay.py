@@ -1,6 +1,6 @@
 """Show attention maps over their input."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import ceil
 
 import matplotlib as mpl
@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from attention.contract import Map
 from attention.lab import style
 from attention.lab.maps.panels import WIDTH, called, colour_bar, draw_picture, heat_colours, indices
 from attention.lab.maps.pictures import grey, picture
@@ -42,7 +43,9 @@ def show(
     * A map over pairs of positions (``b (h w) (h w)``) shows one row of the matrix: where ``position`` looks.
 
     :param captured: what :func:`capture` returned; the pictures come from its input.
-    :param layer: the layer's name; may be left out where only one layer was recorded.
+    :param layer: the layer's name; may be left out where only one layer was recorded. A layer that declares no maps
+        (somebody else's block), recorded by its name, is shown as its output's shape asks for: (batch, channels, 1, 1)
+        as bars, any other of four axes as a map over space.
     :param name: the map's name; may be left out where the layer has one.
     :param samples: the first so many inputs, or the indices of those to show.
     :param labels: a name for each input of the batch.
@@ -54,8 +57,8 @@ def show(
     :param smooth: interpolate a map over space linearly.
     :param title: a title for the figure.
     :raises TypeError: for anything but the result of :func:`capture`.
-    :raises ValueError: for an unknown layer, map, sample or position, where one has to be named, and for a map whose
-        dims none of the three pictures fits.
+    :raises ValueError: for an unknown layer, map, sample or position, where one has to be named, for a map whose dims
+        none of the three pictures fits, and for an output that is not declared and has not four axes.
     """
     layer, name, declared = _choose(captured, layer, name)
     tensor = captured[layer][name].float()
@@ -63,7 +66,8 @@ def show(
     if labels is not None and len(labels) != len(tensor):
         raise ValueError(f"labels has {len(labels)} names for a batch of {len(tensor)}")
     names = [labels[i] if labels is not None else f"input {i}" for i in chosen]
-    about = f"Attention map {name!r} of {called(layer)}"
+    what = "Attention map" if (layer, name) in captured.declared else "What was recorded as"
+    about = f"{what} {name!r} of {called(layer)}"
     tensor, axes, said = _select(tensor, declared, select or {})
     space = [axis for axis in axes[1:] if {"h", "w"} & set(axis)]
     if not space and [axis for axis in axes[1:] if axis == ("c",)]:
@@ -87,19 +91,33 @@ def show(
 def _choose(captured: Captured, layer: str | None, name: str | None) -> tuple[str, str, Declared]:
     if not isinstance(captured, Captured):
         raise TypeError(f"captured: expected what maps.capture returns, received {type(captured).__name__}")
-    layers = list(dict.fromkeys(path for path, _ in captured.declared))
-    layer = _one("layer", layer, layers)
-    name = _one("name", name, [n for path, n in captured.declared if path == layer])
-    return layer, name, captured.declared[layer, name]
+    layers = list(dict.fromkeys(path for path, _ in captured.declared)) or list(captured)
+    layer = _one("layer", layer, layers, captured)
+    names = [n for path, n in captured.declared if path == layer] or list(captured[layer])
+    name = _one("name", name, names, captured[layer])
+    return layer, name, captured.declared.get((layer, name)) or _by_shape(layer, name, captured[layer][name])
 
 
-def _one(what: str, given: str | None, known: list[str]) -> str:
-    if given is None and len(known) == 1:
-        return known[0]
-    if given not in known:
-        listed = ", ".join(repr(each) for each in known) or "none"
-        raise ValueError(f"{what}={given!r} is not one of the recorded: {listed}")
+def _one(what: str, given: str | None, usual: list[str], all_: Collection[str]) -> str:
+    """Return the one that is meant: what was named, or the only one that would usually be."""
+    if given is None and len(usual) == 1:
+        return usual[0]
+    if given not in all_:
+        raise ValueError(f"{what}={given!r} is not one of the recorded: {', '.join(map(repr, usual))}")
     return given
+
+
+def _by_shape(layer: str, name: str, tensor: Tensor) -> Declared:
+    """Give an output that nothing declares the dims of its shape."""
+    if tensor.ndim != 4:
+        raise ValueError(
+            f"{name!r} of {called(layer)} has shape {tuple(tensor.shape)}, and no attention.contract.Map declares its "
+            "axes; without one, only outputs of (batch, channels, height, width) are shown. Take the numbers from "
+            f"captured[{layer!r}][{name!r}], or name a part of the layer that puts out such a map"
+        )
+    plane = "1 1" if tensor.shape[2:] == (1, 1) else "h w"
+    channels = "1" if tensor.shape[1] == 1 and plane == "h w" else "c"
+    return Declared(Map(f"b {channels} {plane}", "real"), dict(zip("bchw", tensor.shape, strict=True)))
 
 
 def _inputs(captured: Captured, chosen: Sequence[int]) -> list[np.ndarray]:

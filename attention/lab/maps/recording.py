@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
+from inspect import signature
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -25,7 +26,8 @@ class Declared(NamedTuple):
 class Captured(dict[str, dict[str, Tensor]]):
     """What :func:`capture` recorded: layer → name → tensor; printed as a table of names and shapes.
 
-    :param inputs: the model's first input.
+    :param inputs: the model's first input; where that is no tensor, the first feature map in the inputs, or else the
+        first tensor.
     """
 
     def __init__(self, inputs: Tensor) -> None:
@@ -46,7 +48,7 @@ class Captured(dict[str, dict[str, Tensor]]):
 
 
 def capture(
-    model: nn.Module, x: Tensor | tuple[Tensor, ...], layers: Iterable[str] = (), *, training: bool = False
+    model: nn.Module, x: Tensor | dict | tuple, layers: Iterable[str] = (), *, training: bool = False
 ) -> Captured:
     """Run a model once and record the attention maps that this very run used.
 
@@ -56,15 +58,17 @@ def capture(
     random state. The run records no gradients, and works on a copy of ``x``, on the device of the model's parameters.
 
     :param model: any module, an attention block itself among them; not compiled, scripted or wrapped for several GPUs.
-    :param x: the input, or a tuple of inputs.
+    :param x: the input, a tensor or a dictionary; or a tuple of inputs, each of them anything that holds tensors or
+        none (a list that the model takes as one input goes into a tuple: ``([first, second],)``).
     :param layers: the names of further modules (as in ``model.named_modules()``; ``""`` is the model itself), whose
-        output is recorded under ``"output"``, or ``"output 0"``, ``"output 1"``, … where it is a tuple.
+        output is recorded under ``"output"``; or under ``"output 0"``, ``"output 1"``, … where it is a tuple, and
+        ``"output key"`` where it is a dictionary.
     :param training: run in training mode; by default in evaluation mode, whatever the model's own.
     :returns: a dictionary from a layer's name to a dictionary from a map's name to the map, detached, on the CPU; in
         the order in which the layers finished. A layer that runs again in the same run is recorded again as ``name#2``,
         ``name#3``, …
-    :raises TypeError: for a model that is no module, or that is compiled, scripted or wrapped; for inputs that are no
-        tensors; for a named layer whose output holds no tensor.
+    :raises TypeError: for a model that is no module, or that is compiled, scripted or wrapped; for inputs without a
+        tensor; for a named layer whose output holds no tensor.
     :raises ValueError: for an unknown layer, a named layer that did not run, a model with parameters that are not yet
         initialised, and a model without attention where no layer is named.
     """
@@ -80,7 +84,7 @@ def capture(
     blocks = {path: module for path, module in modules.items() if isinstance(module, Attention)}
     if not blocks and not layers:
         raise ValueError("the model has no attention block; name modules whose output is to be recorded: layers=[…]")
-    captured = Captured(inputs[0].detach().to("cpu", copy=True))
+    captured = Captured(_first(inputs).detach().to("cpu", copy=True))
     with ExitStack() as stack:
         stack.enter_context(untouched(model))
         stack.enter_context(torch.no_grad())
@@ -92,12 +96,12 @@ def capture(
             stack.enter_context(_hooked(modules[layer], _keep(captured, layer)))
         model(*_placed(model, inputs))
     for layer in layers:
-        if "output" not in (names := captured.get(layer, {})) and "output 0" not in names:
+        if not any(name.split(" ")[0] == "output" for name in captured.get(layer, {})):
             raise ValueError(f"layers: the module {layer!r} did not run on this input")
     return captured
 
 
-def _check(model: Any, x: Any) -> tuple[Tensor, ...]:
+def _check(model: Any, x: Any) -> tuple:
     """Refuse what cannot be recorded; return the inputs as a tuple."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, received {type(model).__name__}")
@@ -112,15 +116,45 @@ def _check(model: Any, x: Any) -> tuple[Tensor, ...]:
     if any(nn.parameter.is_lazy(p) for p in chain(model.parameters(), model.buffers())):
         raise ValueError("model: some parameters are not yet initialised; run the model once before")
     inputs = x if isinstance(x, tuple) else (x,)
-    if not inputs or not all(isinstance(each, Tensor) for each in inputs):
-        raise TypeError(f"x: expected a tensor or a tuple of tensors, received {type(x).__name__}")
+    if isinstance(x, list):
+        raise TypeError("x: received list; write a tuple of inputs, (x, y), or for a list as one input, (x,)")
+    if not _tensors(inputs):
+        raise TypeError(f"x: expected a tensor, or a dictionary or tuple with tensors, received {type(x).__name__}")
     return inputs
 
 
-def _placed(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
-    first = next(chain(model.parameters(), model.buffers()), None)
-    device = inputs[0].device if first is None else first.device
-    return [each.detach().to(device, copy=True) for each in inputs]  # a copy: layers may work in place
+def _tensors(value: Any, name: str = "") -> dict[str, Tensor]:
+    """Find the tensors in nested tuples, lists and dictionaries; each is named by the keys and numbers to it."""
+    if isinstance(value, Tensor):
+        return {name: value}
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    return {path: tensor for key, each in items for path, tensor in _tensors(each, f"{name} {key}".lstrip()).items()}
+
+
+def _first(inputs: tuple) -> Tensor:
+    """Return what maps are shown over."""
+    if isinstance(inputs[0], Tensor):
+        return inputs[0]
+    tensors = list(_tensors(inputs).values())
+    return next((each for each in tensors if each.ndim == 4), tensors[0])
+
+
+def _placed(model: nn.Module, inputs: tuple) -> tuple:
+    """Copy the inputs to the model's device: layers may work in place."""
+    own = next(chain(model.parameters(), model.buffers()), None)
+    device = _first(inputs).device if own is None else own.device
+    done: dict[int, Tensor] = {}  # a tensor that is given twice stays one tensor
+
+    def placed(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return done.setdefault(id(value), value.detach().to(device, copy=True))
+        if isinstance(value, dict):
+            return {key: placed(each) for key, each in value.items()}
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return type(value)(*map(placed, value))
+        return type(value)(map(placed, value)) if isinstance(value, list | tuple) else value
+
+    return placed(inputs)
 
 
 def _keep(captured: Captured, path: str, block: Attention | None = None) -> Callable[..., None]:
@@ -153,10 +187,11 @@ def _attending(block: Attention, keep: Callable[..., None]) -> Iterator[None]:
     """For the body, let the block's ``forward`` be its ``attend``, and hand every map to ``keep``."""
     before = {name: block.__dict__[name] for name in ("attend", "forward") if name in block.__dict__}
     original = block.attend
+    declared = signature(original)
 
     def attend(*inputs: Any, **options: Any) -> tuple[Tensor, dict[str, Tensor]]:
         output, found = original(*inputs, **options)
-        keep(found, inputs)
+        keep(found, declared.bind(*inputs, **options).args or tuple(options.values()))
         return output, found
 
     def forward(*inputs: Any, **options: Any) -> Tensor:
@@ -178,12 +213,7 @@ def _hooked(module: nn.Module, keep: Callable[..., None]) -> Iterator[None]:
     """For the body, hand every output of the module to ``keep``."""
 
     def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        if isinstance(output, Tensor):
-            found = {"output": output}
-        elif isinstance(output, tuple | list):
-            found = {f"output {i}": each for i, each in enumerate(output) if isinstance(each, Tensor)}
-        else:
-            found = {}
+        found = _tensors(output, "output")
         if not found:
             raise TypeError(f"layers: a {type(module).__name__} returned {type(output).__name__}, not tensors")
         keep(found)
