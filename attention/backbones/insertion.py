@@ -49,11 +49,11 @@ def insert(
 
     **Other tools.** First run what replaces or merges modules for good: fusing convolutions with normalisations,
     freezing normalisations. Then insert. Then compile, export or quantise. ``SyncBatchNorm.convert_sync_batchnorm``
-    may come before or after, but before compilers. The module that a block acts on becomes an instance of a subclass
-    of the same name, so tools that look for exactly a ``BatchNorm2d``, such as ``torch.fx``'s fusion and quantisation,
-    leave it as it is, with its block. Where another tool takes a block out, the next run of the network raises a
-    ``RuntimeError`` that names the place. A network that was compiled before and is called through
-    ``torch.compile``'s wrapper compiles again.
+    may come before or after; after it, run the network once before ``torch.fx`` and before ``torch.compile`` with
+    ``fullgraph=True``. The module that a block acts on becomes an instance of a subclass of the same name, so tools
+    that look for exactly a ``BatchNorm2d``, such as ``torch.fx``'s fusion and quantisation, leave it as it is, with
+    its block. Where another tool takes a block out, the next run of the network raises a ``RuntimeError`` that names
+    the place. A network that was compiled before and is called through ``torch.compile``'s wrapper compiles again.
 
     :param model: the network; it is changed.
     :param attention: a mechanism's name, or what makes a block for a number of channels.

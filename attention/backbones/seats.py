@@ -199,16 +199,11 @@ def _look(module: nn.Module, inputs: tuple) -> None:
     if lost:
         names = ", ".join([repr(name) for name in lost[:4]] + ["…"] * (len(lost) > 4))
         raise RuntimeError(
-            f"the attention block at {names} is lost: something replaced that module, or took it out, after the block "
-            "was inserted (a tool that fuses, freezes or converts normalisations does so). The network would run "
-            "without the block. Run such tools before insert. To go on without these blocks, call "
-            f"attention.backbones.remove(model, lost=True); for the plain network, remove(model). This {_name(module)} "
-            "has not run"
+            f"the attention block at {names} is lost, and the network would run without it. Something replaced that "
+            "module or took it out after the block was inserted: tools that fuse or freeze normalisations do so. Run "
+            "such tools before insert. To go on without these blocks, call attention.backbones.remove(model, "
+            "lost=True); for the plain network, remove(model)"
         )
-
-
-def _name(module: nn.Module) -> str:
-    return type(module).__name__
 
 
 def _lost(module: nn.Module) -> list[str]:
