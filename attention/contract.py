@@ -4,15 +4,36 @@ An attention block computes *maps* (numbers that say where to look, or how much 
 Both come from one computation, :meth:`Attention.attend`, so that a map that is drawn is the map that was used.
 """
 
+import operator
 import re
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NoReturn
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.fx import Proxy
 
-__all__ = ["KINDS", "Attention", "Gate", "Map", "check_divides", "check_input", "check_positive"]
+__all__ = [
+    "KINDS",
+    "Attention",
+    "Gate",
+    "Map",
+    "ZeroBatchNorm2d",
+    "ZeroConv2d",
+    "check_divides",
+    "check_flags",
+    "check_input",
+    "check_positive",
+    "check_training",
+    "first_derivatives",
+    "full_precision",
+    "has_tangent",
+    "wide",
+]
 
 #: Each kind of map and the closed interval in which its values lie.
 KINDS: dict[str, tuple[float, float]] = {
@@ -83,21 +104,46 @@ class Attention(nn.Module):
     """Base class of all attention blocks.
 
     A subclass declares ``maps`` in its constructor and writes :meth:`attend`, its paper's equations, literally.
-    ``forward`` is overridden only where a faster form of the same function exists.
+    ``forward`` is overridden where a faster form of the same function exists, and where the inputs are others than one
+    tensor ``x``: it names the inputs that ``attend`` names.
+
+    ``torch.fx`` follows a block whose module wraps the functions of einops that it calls: below its imports stands
+    ``torch.fx.wrap("rearrange")``.
     """
 
     maps: dict[str, Map]
 
-    def attend(self, *inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def attend(self, *inputs: Any, **named: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the output and the maps that led to it.
 
         :returns: the output, and the maps by the names under which ``self.maps`` declares them.
         """
         raise NotImplementedError
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Compute the output alone."""
-        return self.attend(*inputs)[0]
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the output alone.
+
+        :param x: the feature maps, (batch, channels, height, width).
+        :returns: what :meth:`attend` returns first.
+        """
+        return self.attend(x)[0]
+
+    def reset_parameters(self) -> None:
+        """Give all parameters and buffers the values that a fresh block starts with.
+
+        This is what ``to_empty`` asks for after a block was made on the device ``meta``. A block with parameters of
+        its own, outside its layers, sets them here too.
+        """
+        for layer in self.children():
+            for module in reversed(list(layer.modules())):  # what lies inside comes first
+                if hasattr(module, "reset_parameters"):
+                    module.reset_parameters()
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__}: torch.jit.script cannot read it, for it checks its input and declares its maps in "
+            "Python; use torch.jit.trace(block, x), or torch.export.export(block, (x,))"
+        )
 
 
 class Gate(Attention):
@@ -117,8 +163,28 @@ class Gate(Attention):
         return x * gate, {name: gate}
 
 
+class _ZeroStart:
+    """A layer that starts with zeros, and starts with them again when it is reset."""
+
+    def reset_parameters(self) -> None:
+        """Set all parameters to 0, and buffers to their start."""
+        super().reset_parameters()
+        for parameter in self.parameters(recurse=False):
+            nn.init.zeros_(parameter)
+
+
+class ZeroBatchNorm2d(_ZeroStart, nn.BatchNorm2d):
+    """A batch normalisation whose weight starts at 0: at first it lets nothing through."""
+
+
+class ZeroConv2d(_ZeroStart, nn.Conv2d):
+    """A convolution whose weight and bias start at 0."""
+
+
 def check_input(x: Any, dims: str = "b c h w", *, name: str = "x", **sizes: int) -> None:
     """Refuse a tensor that a block cannot work on, saying what was expected and what came.
+
+    A proxy of ``torch.fx`` passes: a graph that is made of a block checks nothing.
 
     :param x: the input.
     :param dims: its axes, one letter each: ``"b c h w"``.
@@ -127,6 +193,8 @@ def check_input(x: Any, dims: str = "b c h w", *, name: str = "x", **sizes: int)
     :raises TypeError: for anything but a floating-point tensor.
     :raises ValueError: for a wrong rank, a wrong size, or an empty axis other than the batch.
     """
+    if isinstance(x, Proxy):
+        return
     letters = dims.split()
     if not isinstance(x, Tensor):
         raise TypeError(
@@ -137,12 +205,14 @@ def check_input(x: Any, dims: str = "b c h w", *, name: str = "x", **sizes: int)
             f"{name}: expected a floating-point tensor {_shape(letters, sizes)}, "
             f"received dtype {x.dtype} and shape {tuple(x.shape)}"
         )
-    fits = x.ndim == len(letters) and all(
-        size == sizes.get(letter, size) and (size > 0 or letter == "b")
-        for letter, size in zip(letters, x.shape, strict=True)
-    )
-    if not fits:
-        raise ValueError(f"{name}: expected shape {_shape(letters, sizes)}, received shape {tuple(x.shape)}")
+    expected = f"{name}: expected shape {_shape(letters, sizes)}, received shape"
+    if x.ndim != len(letters):
+        raise ValueError(f"{expected} {tuple(x.shape)}")
+    for letter, size in zip(letters, x.shape, strict=True):
+        if size != sizes.get(letter, size):
+            raise ValueError(f"{expected} {tuple(x.shape)}")
+        if size == 0 and letter != "b":
+            raise ValueError(f"{expected} {tuple(x.shape)}: {_AXES.get(letter, letter)} is 0, an empty map")
 
 
 def _shape(letters: list[str], sizes: dict[str, int]) -> str:
@@ -150,17 +220,55 @@ def _shape(letters: list[str], sizes: dict[str, int]) -> str:
     return f"({', '.join(parts)})"
 
 
-def check_positive(**arguments: Any) -> None:
+def check_training(x: Any, over: str = "b h w", dims: str = "b c h w", *, name: str = "x") -> None:
+    """Refuse, in training, an input of which a batch normalisation would see one number alone: it has no variance.
+
+    Call it where ``self.training`` is true and the block normalises.
+
+    :param x: the input.
+    :param over: the axes over which the normalisation takes its mean and its variance: ``"b"``, ``"b h w"``.
+    :param dims: all axes of the input.
+    :param name: what the message calls it.
+    :raises ValueError: where those axes hold one number.
+    """
+    if isinstance(x, Proxy) or prod(x.shape[dims.split().index(letter)] for letter in over.split()) != 1:
+        return
+    what = "samples" if over == "b" else "numbers a channel"
+    raise ValueError(
+        f"{name}: expected at least 2 {what} in training, received shape {tuple(x.shape)}: batch normalisation divides "
+        f"by their deviation, and one number has none; give more {'samples' if over == 'b' else 'samples or pixels'} "
+        "at once, or call eval() on the block"
+    )
+
+
+def check_positive(**arguments: Any) -> tuple[int, ...]:
     """Refuse arguments that are not whole numbers of at least 1.
 
-    :raises TypeError: for anything but an ``int``.
-    :raises ValueError: for an ``int`` below 1.
+    :returns: the arguments in their order, as plain ``int``: what came may be one of NumPy's numbers.
+    :raises TypeError: for anything but a whole number; ``True`` is none.
+    :raises ValueError: for a number below 1.
+    """
+    found = []
+    for name, value in arguments.items():
+        try:
+            if isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool:
+                raise TypeError
+            found.append(operator.index(value))
+        except TypeError:
+            raise TypeError(f"{name}={value!r} is not a whole number; allowed: 1, 2, 3, …") from None
+        if found[-1] < 1:
+            raise ValueError(f"{name}={value} is not positive; allowed: 1, 2, 3, …")
+    return tuple(found)
+
+
+def check_flags(**arguments: Any) -> None:
+    """Refuse arguments that are neither ``True`` nor ``False``: ``"false"`` would count as true.
+
+    :raises TypeError: naming the argument.
     """
     for name, value in arguments.items():
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name}={value!r} is not a whole number; allowed: 1, 2, 3, …")
-        if value < 1:
-            raise ValueError(f"{name}={value} is not positive; allowed: 1, 2, 3, …")
+        if not isinstance(value, bool | np.bool_):
+            raise TypeError(f"{name}={value!r} is neither True nor False")
 
 
 def check_divides(**arguments: int) -> None:
@@ -172,3 +280,61 @@ def check_divides(**arguments: int) -> None:
     if whole % part:
         allowed = ", ".join(str(d) for d in range(1, whole + 1) if whole % d == 0)
         raise ValueError(f"{what}={whole} is not divisible by {by}={part}; allowed for {by}: {allowed}")
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """Return the type in which long sums, squares and softmax are taken: float32 for half precision, else ``dtype``.
+
+    float16 ends at 65504: 700 values of 100 have a larger sum, and the product of two vectors of 256 values of 16 is
+    larger too.
+    """
+    return torch.promote_types(dtype, torch.float32)
+
+
+def full_precision(x: Tensor) -> AbstractContextManager[Any]:
+    """Switch autocast off for the body of a ``with``, where there is one and it is on."""
+    kind = x.device.type
+    on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if on else nullcontext()
+
+
+def has_tangent(*tensors: Tensor) -> bool:
+    """Say whether a derivative is being carried forwards through one of the tensors, as by ``torch.func.jvp``."""
+    if torch.compiler.is_compiling() or any(isinstance(t, Proxy) for t in tensors):
+        return False
+    return any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)
+
+
+def first_derivatives(y: Tensor, *sources: Tensor) -> Tensor:
+    """Mark the result of a fused kernel that has first derivatives alone: a second one is refused in our words.
+
+    :param y: what the kernel made; returned as it is.
+    :param sources: the tensors that it was made of.
+    """
+    if not torch.compiler.is_compiling() and not isinstance(y, Proxy):
+        for source in sources:
+            if source.requires_grad and "ScaledDotProduct" in (y.grad_fn.name() if y.grad_fn else ""):
+                source.register_hook(_Once.apply)
+    return y
+
+
+class _Once(torch.autograd.Function):
+    """The identity on a gradient; a gradient of it is refused."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(gradient: Tensor) -> Tensor:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Keep nothing."""
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> NoReturn:
+        raise NotImplementedError(
+            "a second derivative was asked of a block whose forward uses a fused kernel, which has only the first; "
+            "block.attend(x)[0] is the same function and has both, and so has forward inside "
+            "torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)"
+        )

@@ -2,11 +2,27 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from attention.contract import KINDS, Attention, Gate, Map, check_divides, check_input, check_positive
+from attention.contract import (
+    KINDS,
+    Attention,
+    Gate,
+    Map,
+    ZeroBatchNorm2d,
+    ZeroConv2d,
+    check_divides,
+    check_flags,
+    check_input,
+    check_positive,
+    check_training,
+    full_precision,
+    has_tangent,
+    wide,
+)
 
 KNOWN = {"b": 2, "c": 8, "h": 5, "w": 7}
 
@@ -159,7 +175,8 @@ def test_any_floating_point_input_is_accepted(dtype: torch.dtype) -> None:
             ValueError,
             "expected shape (batch, channels=8, height, width), received shape (1, 9, 3, 4)",
         ),
-        (torch.zeros(1, 8, 3, 0), ValueError, "received shape (1, 8, 3, 0)"),
+        (torch.zeros(1, 8, 3, 0), ValueError, "received shape (1, 8, 3, 0): width is 0, an empty map"),
+        (torch.zeros(1, 8, 0, 4), ValueError, "received shape (1, 8, 0, 4): height is 0, an empty map"),
         (torch.zeros(()), ValueError, "received shape ()"),
         (torch.zeros(1, 8, 3, 4).long(), TypeError, "received dtype torch.int64 and shape (1, 8, 3, 4)"),
         (torch.zeros(1, 8, 3, 4).bool(), TypeError, "received dtype torch.bool and shape (1, 8, 3, 4)"),
@@ -178,9 +195,11 @@ def test_inputs_are_called_by_their_name() -> None:
         check_input(torch.zeros(2, 3), "b t d", name="words", d=16)
 
 
-@pytest.mark.parametrize("value", [1, 2, 10**9])
-def test_positive_whole_numbers_are_accepted(value: int) -> None:
-    check_positive(channels=value, reduction=value)
+@pytest.mark.parametrize("value", [1, 2, 10**9, np.int64(64), np.uint8(3), np.array(5), torch.tensor(7)])
+def test_positive_whole_numbers_are_accepted_and_made_plain(value: object) -> None:
+    found = check_positive(channels=value, reduction=3)
+    assert found == (int(value), 3)
+    assert [type(number) for number in found] == [int, int]
 
 
 @pytest.mark.parametrize(
@@ -190,6 +209,11 @@ def test_positive_whole_numbers_are_accepted(value: int) -> None:
         (-3, ValueError, "reduction=-3 is not positive"),
         (2.0, TypeError, "reduction=2.0 is not a whole number"),
         (True, TypeError, "reduction=True is not a whole number"),
+        (np.True_, TypeError, "reduction=np.True_ is not a whole number"),
+        (torch.tensor(True), TypeError, "reduction=tensor(True) is not a whole number"),
+        (np.float64(2), TypeError, "reduction=np.float64(2.0) is not a whole number"),
+        (np.array([2]), TypeError, "reduction=array([2]) is not a whole number"),
+        (np.int64(-3), ValueError, "reduction=-3 is not positive"),
         ("4", TypeError, "reduction='4' is not a whole number"),
         (None, TypeError, "reduction=None is not a whole number"),
     ],
@@ -197,6 +221,105 @@ def test_positive_whole_numbers_are_accepted(value: int) -> None:
 def test_other_numbers_are_refused(value: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         check_positive(channels=3, reduction=value)
+
+
+@pytest.mark.parametrize("value", ["false", "", 1, 0, None, torch.tensor(True), np.int64(1)])
+def test_what_is_neither_true_nor_false_is_refused(value: object) -> None:
+    check_flags(bias=True, norm=False, scale=np.True_)
+    with pytest.raises(TypeError, match=re.escape(f"norm={value!r} is neither True nor False")):
+        check_flags(bias=True, norm=value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "over", "message"),
+    [
+        (
+            (1, 8, 3, 4),
+            "b",
+            "2 samples in training, received shape (1, 8, 3, 4): .* give more samples at once",
+        ),
+        (
+            (1, 8, 1, 1),
+            "b h w",
+            "2 numbers a channel in training, .*; give more samples or pixels at once, or",
+        ),
+    ],
+)
+def test_one_number_is_not_normalised(shape: tuple, over: str, message: str) -> None:
+    pattern = re.escape(message).replace(re.escape(".*"), ".*")
+    with pytest.raises(ValueError, match=f"^x: expected at least {pattern}.*call eval"):
+        check_training(torch.zeros(shape), over)
+    check_training(torch.zeros(2, *shape[1:]), over)
+    check_training(torch.zeros(0, *shape[1:]), over)
+    check_training(torch.zeros(1, 8, 1, 2), "b h w")
+
+
+def test_wide_types() -> None:
+    assert [wide(d) for d in (torch.float16, torch.bfloat16, torch.float32, torch.float64)] == [
+        torch.float32,
+        torch.float32,
+        torch.float32,
+        torch.float64,
+    ]
+
+
+def test_autocast_is_switched_off_where_it_is_on() -> None:
+    a = torch.ones(2, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (a @ a).dtype == torch.bfloat16
+        with full_precision(a):
+            assert (a @ a).dtype == torch.float32
+        assert (a @ a).dtype == torch.bfloat16
+    with full_precision(a):
+        assert (a @ a).dtype == torch.float32
+
+
+def test_tangents_are_seen() -> None:
+    seen = []
+    torch.func.jvp(lambda x: seen.append(has_tangent(x)) or x, (torch.ones(2),), (torch.ones(2),))
+    assert seen == [True]
+    assert not has_tangent(torch.ones(2))
+
+
+@pytest.mark.parametrize("make", [lambda: ZeroBatchNorm2d(3), lambda: ZeroConv2d(3, 3, 1)])
+def test_layers_that_start_at_zero_are_set_to_zero_again(make) -> None:
+    layer = make()
+    for _ in range(2):
+        assert all(not parameter.any() for parameter in layer.parameters())
+        layer = layer.to("meta").to_empty(device="cpu")
+        with torch.no_grad():
+            for parameter in layer.parameters():
+                parameter.fill_(7)
+        layer.reset_parameters()
+    assert isinstance(layer, (nn.BatchNorm2d, nn.Conv2d))
+
+
+def test_a_block_is_reset_from_the_inside_out() -> None:
+    class Own(Gate):
+        def __init__(self) -> None:
+            super().__init__()
+            self.maps = {"half": Map("b c h w")}
+            self.layers = nn.Sequential(nn.Linear(2, 2), ZeroBatchNorm2d(2))
+
+    block = Own()
+    with torch.no_grad():
+        for parameter in block.parameters():
+            parameter.fill_(7)
+    block.reset_parameters()
+    assert not block.layers[1].weight.any()
+    assert (block.layers[0].weight.abs() < 1).all()
+
+
+def test_script_is_refused_in_our_words() -> None:
+    for module in (Scaled(), nn.Sequential(nn.ReLU(), Scaled())):
+        with pytest.raises(TypeError, match=r"^Scaled: torch.jit.script cannot read it.*jit.trace\(block, x\).*export"):
+            torch.jit.script(module)
+
+
+def test_inputs_may_be_named() -> None:
+    x = torch.ones(1, 3, 2, 2)
+    assert Scaled()(x=x).equal(x / 2)
+    assert Scaled().attend(x=x)[0].equal(x / 2)
 
 
 def test_divisors() -> None:

@@ -1,13 +1,16 @@
 r"""Selective Kernel: branches with windows of several sizes, and a softmax that chooses among them in each channel."""
 
 import torch
-from einops import rearrange, reduce
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from attention.contract import Attention, Map, check_divides, check_input, check_positive
+from attention.contract import Attention, Map, check_divides, check_input, check_positive, check_training, wide
 
 __all__ = ["SelectiveKernel"]
+
+for _function in ("rearrange", "wide"):
+    torch.fx.wrap(_function)
 
 
 class SelectiveKernel(Attention):
@@ -34,7 +37,7 @@ class SelectiveKernel(Attention):
     :param reduction: the ratio $r$; where it does not divide ``channels``, $C/r$ is rounded down. The paper uses 16.
     :param floor: the smallest width $L$ of $z$, whatever $C/r$ is. The paper uses 32.
     :param stride: stride of every branch's convolution.
-    :raises TypeError: for an argument that is not an ``int``; for an input that is not a floating-point tensor.
+    :raises TypeError: for an argument that is not a whole number; for an input that is not a floating-point tensor.
     :raises ValueError: for arguments below 1, a single branch, ``groups`` that do not divide ``channels``; for an input
         that is not of shape (batch, channels, height, width); in training, for a batch of one, as the normalisation of
         $Ws$ is over the batch alone.
@@ -55,7 +58,7 @@ class SelectiveKernel(Attention):
         stride: int = 1,
     ) -> None:
         super().__init__()
-        check_positive(
+        channels, branches, groups, reduction, floor, stride = check_positive(
             channels=channels, branches=branches, groups=groups, reduction=reduction, floor=floor, stride=stride
         )
         check_divides(channels=channels, groups=groups)
@@ -95,8 +98,9 @@ class SelectiveKernel(Attention):
         :param u: the branches' results, (batch, branches, channels, height, width).
         :returns: (batch, branches, channels, 1, 1).
         """
-        s = reduce(u, "b m c h w -> b c", "sum") / (u.shape[-2] * u.shape[-1])  # fuse, equations (1) and (2)
-        z = self.fuse(s)  # equations (3) and (4)
+        total = u.sum((1, 3, 4), dtype=wide(u.dtype))  # b m c h w -> b c
+        s = total / (u.shape[-2] * u.shape[-1])  # fuse, equations (1) and (2)
+        z = self.fuse(s.to(u.dtype))  # equations (3) and (4)
         a = torch.stack([matrix(z) for matrix in self.select], dim=1).softmax(dim=1)  # equation (5)
         return rearrange(a, "b m c -> b m c 1 1")
 
@@ -107,11 +111,8 @@ class SelectiveKernel(Attention):
         :returns: (batch, channels, height / stride, width / stride), rounded up, and the weights as ``"branch"``.
         """
         check_input(x, "b c h w", c=self.channels)
-        if self.training and len(x) == 1:
-            raise ValueError(
-                f"x: expected at least 2 samples in training, received shape {tuple(x.shape)}: W s is normalised over "
-                "the batch, and one number has no variance; in eval mode a single sample will do"
-            )
+        if self.training:
+            check_training(x, "b")  # W s is normalised over the batch alone
         u = self.split(x)
         a = self.weights(u)
-        return reduce(a * u, "b m c h w -> b c h w", "sum"), {"branch": a}
+        return (a * u).sum(1), {"branch": a}  # b m c h w -> b c h w

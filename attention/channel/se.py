@@ -1,12 +1,15 @@
 r"""Squeeze-and-Excitation: every channel's weight is computed from the means of all channels."""
 
-from einops import rearrange, reduce
+import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from attention.contract import Gate, Map, check_divides, check_input, check_positive
+from attention.contract import Gate, Map, check_divides, check_flags, check_input, check_positive
 
 __all__ = ["SqueezeExcitation"]
+
+torch.fx.wrap("rearrange")
 
 
 class SqueezeExcitation(Gate):
@@ -28,8 +31,8 @@ class SqueezeExcitation(Gate):
         The paper uses 16.
     :param bias: whether the two linear layers add a bias. ``False``, the default, is the paper's equation (3) and
         gives its parameter count $2C^2/r$; ``True`` is the authors' released network and adds $C/r + C$.
-    :raises TypeError: for a ``channels`` or ``reduction`` that is not an ``int``; for an input that is not
-        a floating-point tensor.
+    :raises TypeError: for a ``channels`` or ``reduction`` that is not a whole number, a ``bias`` that is not a bool;
+        for an input that is not a floating-point tensor.
     :raises ValueError: for arguments below 1, a ``reduction`` that does not divide ``channels``; for an input that
         is not of shape (batch, channels, height, width).
 
@@ -42,7 +45,8 @@ class SqueezeExcitation(Gate):
 
     def __init__(self, channels: int, reduction: int = 16, bias: bool = False) -> None:
         super().__init__()
-        check_positive(channels=channels, reduction=reduction)
+        channels, reduction = check_positive(channels=channels, reduction=reduction)
+        check_flags(bias=bias)
         check_divides(channels=channels, reduction=reduction)
         self.channels = channels
         self.maps = {"channel": Map("b c 1 1", "sigmoid", about="how much of this channel passes")}
@@ -56,6 +60,6 @@ class SqueezeExcitation(Gate):
         :returns: the gates, (batch, channels, 1, 1).
         """
         check_input(x, "b c h w", c=self.channels)
-        z = reduce(x, "b c h w -> b c", "mean")  # squeeze, equation (2)
+        z = x.mean((2, 3))  # b c h w -> b c: squeeze, equation (2)
         s = self.expand(self.reduce(z).relu()).sigmoid()  # excitation, equation (3)
         return rearrange(s, "b c -> b c 1 1")

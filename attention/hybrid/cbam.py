@@ -1,17 +1,28 @@
 r"""CBAM: weigh the channels, then the positions, each time from both the mean and the maximum."""
 
 import torch
-from einops import rearrange, reduce
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from attention.contract import Attention, Map, check_divides, check_input, check_positive
+from attention.contract import (
+    Attention,
+    Map,
+    ZeroBatchNorm2d,
+    check_divides,
+    check_flags,
+    check_input,
+    check_positive,
+    check_training,
+)
 
 __all__ = ["ORDERS", "ConvolutionalBlockAttention"]
 
 #: In which order the two gates act.
 ORDERS = ("channel-space", "space-channel", "parallel")
-_STATISTICS = ("mean", "max")
+_STATISTICS = {"mean": torch.mean, "max": torch.amax}
+
+torch.fx.wrap("rearrange")
 
 
 class ConvolutionalBlockAttention(Attention):
@@ -43,11 +54,11 @@ class ConvolutionalBlockAttention(Attention):
     :param statistics: the two statistics of both gates, in this order, each ``"mean"`` or ``"max"``. ``("max",
         "mean")`` is the order in which the authors' code stacks them for the convolution; a statistic named twice is
         the block that knows this one alone, with as many parameters.
-    :raises TypeError: for a ``channels``, ``reduction`` or ``kernel_size`` that is not an ``int``; for an input that is
-        not a floating-point tensor.
+    :raises TypeError: for a ``channels``, ``reduction`` or ``kernel_size`` that is not a whole number, a ``bias``,
+        ``norm`` or ``zero_init`` that is not a bool; for an input that is not a floating-point tensor.
     :raises ValueError: for arguments below 1, a ``reduction`` that does not divide ``channels``, an even
         ``kernel_size``, ``zero_init`` without ``norm``, an unknown ``order`` or ``statistics``; for an input that is
-        not of shape (batch, channels, height, width).
+        not of shape (batch, channels, height, width); in training with ``norm``, for a single image of one pixel.
 
     Source: Sanghyun Woo, Jongchan Park, Joon-Young Lee, In So Kweon, *CBAM: Convolutional Block Attention Module*,
     ECCV 2018, arXiv 1807.06521, equations (1) to (3).
@@ -65,10 +76,13 @@ class ConvolutionalBlockAttention(Attention):
         norm: bool = False,
         zero_init: bool = False,
         order: str = "channel-space",
-        statistics: tuple[str, str] = _STATISTICS,
+        statistics: tuple[str, str] = ("mean", "max"),
     ) -> None:
         super().__init__()
-        check_positive(channels=channels, reduction=reduction, kernel_size=kernel_size)
+        channels, reduction, kernel_size = check_positive(
+            channels=channels, reduction=reduction, kernel_size=kernel_size
+        )
+        check_flags(bias=bias, norm=norm, zero_init=zero_init)
         check_divides(channels=channels, reduction=reduction)
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size={kernel_size} is even: no pixel is in its middle; allowed: 1, 3, 5, …")
@@ -86,19 +100,18 @@ class ConvolutionalBlockAttention(Attention):
         self.reduce = nn.Linear(channels, channels // reduction, bias=bias)
         self.expand = nn.Linear(channels // reduction, channels, bias=bias)
         self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
-        self.norm = nn.BatchNorm2d(1) if norm else nn.Identity()
-        if zero_init:
-            nn.init.zeros_(self.norm.weight)
+        self.norm = (ZeroBatchNorm2d if zero_init else nn.BatchNorm2d)(1) if norm else nn.Identity()
 
     def channel_gate(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels 1 1"]:
         """Compute the channels' gate $M_c$ from the statistics over positions, equation (2)."""
-        z = torch.stack([reduce(x, "b c h w -> b c", each) for each in self.statistics])
+        z = torch.stack([_STATISTICS[each](x, (2, 3)) for each in self.statistics])  # b c h w -> two b c
         a = self.expand(self.reduce(z).relu())  # the same layers for both
-        return rearrange(reduce(a, "two b c -> b c", "sum").sigmoid(), "b c -> b c 1 1")
+        return rearrange(a.sum(0).sigmoid(), "b c -> b c 1 1")
 
     def space_gate(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch 1 height width"]:
         """Compute the positions' gate $M_s$ from the statistics over channels, equation (3)."""
-        s = torch.cat([reduce(x, "b c h w -> b 1 h w", each) for each in self.statistics], dim=1)
+        # b c h w -> b two h w. With the axis kept: inductor cannot compile a stack of maps for any height and width.
+        s = torch.cat([_STATISTICS[each](x, 1, keepdim=True) for each in self.statistics], dim=1)
         return self.norm(self.conv(s)).sigmoid()
 
     def attend(
@@ -110,6 +123,8 @@ class ConvolutionalBlockAttention(Attention):
         :returns: the output of the same shape, and the maps ``channel`` and ``space``.
         """
         check_input(x, "b c h w", c=self.channels)
+        if self.training and not isinstance(self.norm, nn.Identity):
+            check_training(x)
         if self.order == "space-channel":
             space = self.space_gate(x)
             seen = x * space

@@ -1,13 +1,27 @@
 """Scaled dot-product attention: every position takes a mean of all values, weighted by how well their keys match."""
 
+import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from attention.contract import Attention, Map, check_divides, check_input, check_positive
+from attention.contract import (
+    Attention,
+    Map,
+    check_divides,
+    check_flags,
+    check_input,
+    check_positive,
+    first_derivatives,
+    full_precision,
+    has_tangent,
+    wide,
+)
 
 __all__ = ["DotProductAttention"]
+
+torch.fx.wrap("rearrange")
 
 
 class DotProductAttention(Attention):
@@ -25,14 +39,14 @@ class DotProductAttention(Attention):
     for positions: shuffle the positions of the input and those of the output are shuffled alike.
 
     ``forward`` computes the same with PyTorch's ``scaled_dot_product_attention``, which never holds the $N \times N$
-    matrix; ``attend`` does, and returns it.
+    matrix and has no second derivative; ``attend`` does, returns it, and has one.
 
     :param channels: number of channels $C$ of the input and the output.
     :param heads: number of heads $n$, which divides ``channels``.
     :param bias: whether the four linear layers add a bias. The paper writes none, the default; PyTorch's
         ``MultiheadAttention`` has them.
-    :raises TypeError: for a ``channels`` or ``heads`` that is not an ``int``; for an input that is not
-        a floating-point tensor.
+    :raises TypeError: for a ``channels`` or ``heads`` that is not a whole number, a ``bias`` that is not a bool; for an
+        input that is not a floating-point tensor.
     :raises ValueError: for arguments below 1, ``heads`` that do not divide ``channels``; for an input that is not of
         shape (batch, channels, height, width).
 
@@ -42,7 +56,8 @@ class DotProductAttention(Attention):
 
     def __init__(self, channels: int, heads: int = 1, bias: bool = False) -> None:
         super().__init__()
-        check_positive(channels=channels, heads=heads)
+        channels, heads = check_positive(channels=channels, heads=heads)
+        check_flags(bias=bias)
         check_divides(channels=channels, heads=heads)
         self.channels = channels
         self.heads = heads
@@ -61,8 +76,9 @@ class DotProductAttention(Attention):
             sums to 1.
         """
         q, k, v = self._project(x)
-        similarity = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
-        pairs = similarity.softmax(dim=-1)
+        with full_precision(x):
+            similarity = q.to(wide(q.dtype)) @ k.to(wide(k.dtype)).transpose(-1, -2) / q.shape[-1] ** 0.5
+            pairs = similarity.softmax(dim=-1).to(q.dtype)
         return self._merge(pairs @ v, x), {"pairs": pairs}
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
@@ -71,7 +87,10 @@ class DotProductAttention(Attention):
         :param x: the feature maps, (batch, channels, height, width).
         :returns: the output, of the same shape.
         """
-        return self._merge(scaled_dot_product_attention(*self._project(x)), x)
+        q, k, v = self._project(x)
+        if has_tangent(q, k, v):  # which the fused kernel cannot carry
+            return self.attend(x)[0]
+        return self._merge(first_derivatives(scaled_dot_product_attention(q, k, v), q, k, v), x)
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Compute queries, keys and values, each (batch, heads, positions, channels of a head)."""

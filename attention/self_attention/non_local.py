@@ -6,12 +6,29 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, pad, scaled_dot_product_attention
 
-from attention.contract import Attention, Map, check_divides, check_input, check_positive
+from attention.contract import (
+    Attention,
+    Map,
+    ZeroBatchNorm2d,
+    ZeroConv2d,
+    check_divides,
+    check_flags,
+    check_input,
+    check_positive,
+    check_training,
+    first_derivatives,
+    full_precision,
+    has_tangent,
+    wide,
+)
 
 __all__ = ["SIMILARITIES", "NonLocal"]
 
 #: The paper's four similarities; the first two are normalised by a softmax, the other two by the number of keys.
 SIMILARITIES = ("embedded gaussian", "gaussian", "dot product", "concatenation")
+
+for _function in ("rearrange", "_product", "_ramps"):
+    torch.fx.wrap(_function)
 
 
 class NonLocal(Attention):
@@ -51,11 +68,11 @@ class NonLocal(Attention):
         factor, the official code does.
     :param norm: whether batch normalisation follows $W_z$. Without it $W_z$ itself starts at 0.
     :param bias: whether the 1 × 1 convolutions add a bias. ``False``, the default, is the paper's equations.
-    :raises TypeError: for a ``channels``, ``reduction`` or ``subsample`` that is not an ``int``; for an input that is
-        not a floating-point tensor.
+    :raises TypeError: for a ``channels``, ``reduction`` or ``subsample`` that is not a whole number, a ``scale``,
+        ``norm`` or ``bias`` that is not a bool; for an input that is not a floating-point tensor.
     :raises ValueError: for arguments below 1, a ``reduction`` that does not divide ``channels``, an unknown
         ``similarity``, a ``scale`` where nothing is scaled; for an input that is not of shape
-        (batch, channels, height, width).
+        (batch, channels, height, width); in training with ``norm``, for a single image of one pixel.
 
     Source: Xiaolong Wang, Ross Girshick, Abhinav Gupta, Kaiming He, *Non-local Neural Networks*, CVPR 2018,
     arXiv 1711.07971, equations (1) to (6) and sections 3.3 and 4.1.
@@ -75,7 +92,8 @@ class NonLocal(Attention):
         bias: bool = False,
     ) -> None:
         super().__init__()
-        check_positive(channels=channels, reduction=reduction, subsample=subsample)
+        channels, reduction, subsample = check_positive(channels=channels, reduction=reduction, subsample=subsample)
+        check_flags(scale=scale, norm=norm, bias=bias)
         check_divides(channels=channels, reduction=reduction)
         if similarity not in SIMILARITIES:
             raise ValueError(f"similarity={similarity!r} is not one of {', '.join(map(repr, SIMILARITIES))}")
@@ -93,10 +111,8 @@ class NonLocal(Attention):
             self.phi = nn.Conv2d(channels, inner, 1, bias=bias)
         if similarity == "concatenation":
             self.pair = nn.Linear(2 * inner, 1, bias=False)
-        self.out = nn.Conv2d(inner, channels, 1, bias=bias)
-        self.norm = nn.BatchNorm2d(channels) if norm else nn.Identity()
-        for parameter in (self.norm if norm else self.out).parameters():
-            nn.init.zeros_(parameter)
+        self.out = (nn.Conv2d if norm else ZeroConv2d)(inner, channels, 1, bias=bias)
+        self.norm = ZeroBatchNorm2d(channels) if norm else nn.Identity()
 
     def attend(self, x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b c h w"], dict[str, Tensor]]:
         """Compute the output literally, with the matrix of all pairs.
@@ -107,15 +123,12 @@ class NonLocal(Attention):
         """
         seen = self._seen(x)
         queries, keys = self._queries_and_keys(x, seen)
-        if self.similarity == "concatenation":
-            a, b = self._halves(queries, keys)
-            pairs = (rearrange(a, "b i -> b i 1") + rearrange(b, "b j -> b 1 j")).relu() / b.shape[1]
-        elif self.similarity == "dot product":
-            pairs = queries @ keys.transpose(1, 2) / keys.shape[1]
-        else:
-            similarity = queries @ keys.transpose(1, 2)
-            pairs = (similarity if self.factor == 1 else self.factor * similarity).softmax(dim=2)
-        return self._add(pairs @ _positions(self.g(seen)), x), {"pairs": pairs}
+        with full_precision(x):
+            pairs = self._pairs(*(t.to(wide(t.dtype)) for t in (queries, keys)))
+        values = _positions(self.g(seen))
+        with full_precision(x):
+            y = pairs @ values.to(pairs.dtype)
+        return self._add(y.to(values.dtype), x), {"pairs": pairs.to(values.dtype)}
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Compute the output without holding the matrix of all pairs, unless that is smaller than what replaces it.
@@ -126,7 +139,11 @@ class NonLocal(Attention):
         seen = self._seen(x)
         if self.similarity in ("gaussian", "concatenation") and _small(x, seen):
             return self.attend(x)[0]
+        if self.similarity == "concatenation" and _exporting():  # ONNX has no search among sorted numbers
+            return self.attend(x)[0]
         queries, keys = self._queries_and_keys(x, seen)
+        if has_tangent(queries, keys):  # which the fused kernel cannot carry
+            return self.attend(x)[0]
         if self.similarity == "gaussian":
             # g is linear and the weights sum to 1: the mean of g is g of the mean, and all three widths are equal.
             mean = _attention(queries, keys, keys, 1.0)
@@ -134,14 +151,16 @@ class NonLocal(Attention):
         elif self.similarity == "embedded gaussian":
             y = _attention(queries, keys, _positions(self.g(seen)), self.factor)
         elif self.similarity == "dot product":
-            y = _product(queries, keys, _positions(self.g(seen))) / keys.shape[1]
+            y = _product(queries, keys, _positions(self.g(seen)))
         else:
-            y = _ramps(*self._halves(queries, keys), _positions(self.g(seen))) / keys.shape[1]
+            y = _ramps(queries, keys, _positions(self.g(seen)), self.pair.weight)
         return self._add(y, x)
 
     def _seen(self, x: Tensor) -> Tensor:
         """Return what is looked at: the input, or what max pooling leaves of it."""
         check_input(x, "b c h w", c=self.channels)
+        if self.training and not isinstance(self.norm, nn.Identity):
+            check_training(x)
         return x if self.subsample == 1 else max_pool2d(x, self.subsample, ceil_mode=True)
 
     def _queries_and_keys(self, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,19 +168,31 @@ class NonLocal(Attention):
             return _positions(x), _positions(seen)
         return _positions(self.theta(x)), _positions(self.phi(seen))
 
-    def _halves(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """Split the product with $w_f$: one number for each query and one for each key, of which ReLU takes the sum."""
-        ours, theirs = self.pair.weight.chunk(2, dim=1)
-        return (queries @ ours.T).squeeze(2), (keys @ theirs.T).squeeze(2)
+    def _pairs(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Compute the factor of each pair, in at least float32."""
+        if self.similarity == "concatenation":
+            a, b = _halves(queries, keys, self.pair.weight)
+            return (rearrange(a, "b i -> b i 1") + rearrange(b, "b j -> b 1 j")).relu() / b.shape[1]
+        similarity = queries @ keys.transpose(1, 2)
+        if self.similarity == "dot product":
+            return similarity / keys.shape[1]
+        return (similarity if self.factor == 1 else self.factor * similarity).softmax(dim=2)
 
     def _add(self, y: Tensor, x: Tensor) -> Tensor:
         return x + self.norm(self.out(_picture(y, x)))  # in this order the layout in memory stays that of x
 
 
 def _small(x: Tensor, seen: Tensor) -> bool:
-    """Say whether all pairs are fewer numbers than the features of both sides, as deep in a network."""
+    """Say whether all pairs are fewer numbers than the features of both sides, as deep in a network.
+
+    Of sizes that are left open, as in an exported graph, nobody knows.
+    """
     looking, looked = (t.shape[2] * t.shape[3] for t in (x, seen))
-    return looking * looked <= x.shape[1] * (looking + looked)
+    return isinstance(looking * looked, int) and looking * looked <= x.shape[1] * (looking + looked)
+
+
+def _exporting() -> bool:
+    return getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)()  # older ones do not tell them apart
 
 
 def _map(similarity: str, subsample: int) -> Map:
@@ -184,30 +215,44 @@ def _picture(y: Tensor, x: Tensor) -> Tensor:
 def _attention(queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
     # With a single head, which PyTorch's kernels ask for as an axis. On a CPU they avoid the matrix only where queries
     # and values have the same width.
-    heads = (rearrange(t, "b i d -> b 1 i d") for t in (queries, keys, values))
-    return scaled_dot_product_attention(*heads, scale=scale).squeeze(1)
+    q, k, v = (rearrange(t, "b i d -> b 1 i d") for t in (queries, keys, values))
+    return first_derivatives(scaled_dot_product_attention(q, k, v, scale=scale), q, k, v).squeeze(1)
 
 
 def _product(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Multiply three matrices in the order that takes fewer multiply–adds."""
+    """Multiply three matrices in the order that takes fewer multiply–adds, and divide by the number of keys.
+
+    Of sizes that are left open, as in an exported graph, the order is the one that never holds all pairs.
+    """
     pairs, width = queries.shape[1] * keys.shape[1], queries.shape[2]
-    if 2 * pairs < width * (queries.shape[1] + keys.shape[1]):
-        return queries @ keys.transpose(1, 2) @ values
-    return queries @ (keys.transpose(1, 2) @ values)
+    with full_precision(values):
+        q, k, v = (t.to(wide(t.dtype)) for t in (queries, keys, values))
+        if isinstance(pairs, int) and 2 * pairs < width * (q.shape[1] + k.shape[1]):
+            y = q @ k.transpose(1, 2) @ v
+        else:
+            y = q @ (k.transpose(1, 2) @ v)
+    return (y / keys.shape[1]).to(values.dtype)
 
 
-def _ramps(a: Tensor, b: Tensor, values: Tensor) -> Tensor:
-    r"""Compute $\sum_j \operatorname{ReLU}(a_i + b_j)\, v_j$ for every $i$ without the matrix of all pairs.
+def _halves(queries: Tensor, keys: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Split the product with $w_f$: one number for each query and one for each key, of which ReLU takes the sum."""
+    ours, theirs = weight.to(queries.dtype).chunk(2, dim=1)
+    return (queries @ ours.T).squeeze(2), (keys @ theirs.T).squeeze(2)
+
+
+def _ramps(queries: Tensor, keys: Tensor, values: Tensor, weight: Tensor) -> Tensor:
+    r"""Compute $\frac{1}{M} \sum_j \operatorname{ReLU}(a_i + b_j)\, v_j$ for every $i$ without the matrix of all pairs.
 
     The ReLU lets those $j$ through whose $b_j > -a_i$. With the $j$ sorted by falling $b_j$ these are the first $k_i$,
     and over them the sum is $a_i \sum v_j + \sum b_j v_j$: two running sums, computed once for all $i$.
     """
-    negated, order = (-b).sort(dim=1)
-    values = values.gather(1, rearrange(order, "b j -> b j 1").expand_as(values))
-    both = torch.cat([values, -rearrange(negated, "b j -> b j 1") * values], dim=2)
-    wide = torch.promote_types(both.dtype, torch.float32)  # thousands are summed: half precision would lose the last
-    sums = pad(both.cumsum(dim=1, dtype=wide), (0, 0, 1, 0))  # the sum over the first 0, 1, …, M
-    count = torch.searchsorted(negated.detach(), a.detach())  # k_i: how many of the -b_j are less than a_i
-    first = rearrange(count, "b i -> b i 1").expand(-1, -1, sums.shape[2])
-    plain, weighted = sums.gather(1, first).to(both.dtype).chunk(2, dim=2)
-    return rearrange(a, "b i -> b i 1") * plain + weighted
+    with full_precision(values):
+        a, b = _halves(*(t.to(wide(t.dtype)) for t in (queries, keys)), weight)
+        negated, order = (-b).sort(dim=1)
+        chosen = values.to(b.dtype).gather(1, rearrange(order, "b j -> b j 1").expand_as(values))
+        both = torch.cat([chosen, -rearrange(negated, "b j -> b j 1") * chosen], dim=2)
+        sums = pad(both.cumsum(dim=1), (0, 0, 1, 0))  # the sum over the first 0, 1, …, M
+        count = torch.searchsorted(negated.detach(), a.detach())  # k_i: how many of the -b_j are less than a_i
+        first = rearrange(count, "b i -> b i 1").expand(-1, -1, sums.shape[2])
+        plain, weighted = sums.gather(1, first).chunk(2, dim=2)
+        return ((rearrange(a, "b i -> b i 1") * plain + weighted) / b.shape[1]).to(values.dtype)

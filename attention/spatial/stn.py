@@ -1,6 +1,6 @@
 r"""Spatial transformer: choose a window from the input, and look at the input through it."""
 
-from contextlib import nullcontext
+from typing import Any
 
 import torch
 from einops import einsum, rearrange
@@ -8,12 +8,24 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attention.contract import Attention, Map, check_input, check_positive
+from attention.contract import (
+    Attention,
+    Map,
+    check_flags,
+    check_input,
+    check_positive,
+    full_precision,
+    has_tangent,
+    wide,
+)
 
 __all__ = ["SpatialTransformer"]
 
 #: Each transform, and the θ with which it changes nothing.
 IDENTITY: dict[str, tuple[float, ...]] = {"affine": (1, 0, 0, 0, 1, 0), "attention": (1, 0, 0)}
+
+for _function in ("rearrange", "wide", "_check_found", "_look", "_targets"):
+    torch.fx.wrap(_function)
 
 
 class SpatialTransformer(Attention):
@@ -40,8 +52,9 @@ class SpatialTransformer(Attention):
         pixel; ``True``, at their centres. It holds for the grid and for the sampler alike.
     :param identity: whether the head starts with weights 0 and the bias that changes nothing. ``False`` starts it as
         any linear layer starts, to see what happens.
-    :raises TypeError: for a localiser that is no module, ``features`` or a ``size`` that are no whole numbers, and for
-        an input that is not a floating-point tensor.
+    :raises TypeError: for a localiser that is no module or returns no tensor, ``features`` or a ``size`` that are no
+        whole numbers, an ``align_corners`` or ``identity`` that is not a bool; for an input that is not a
+        floating-point tensor.
     :raises ValueError: for ``features`` or a ``size`` below 1, an unknown transform; for an input that is not of shape
         (batch, channels, height, width); for a localiser that returns another shape than (batch, ``features``).
 
@@ -66,26 +79,18 @@ class SpatialTransformer(Attention):
             raise TypeError(f"localiser: expected an nn.Module, received {type(localiser).__name__}")
         if transform not in IDENTITY:
             raise ValueError(f"transform={transform!r} is not one of {', '.join(IDENTITY)}")
-        check_positive(features=features)
-        if size is not None:
-            _check_size(size)
-        self.features, self.transform, self.size, self.align_corners = (
-            features,
-            transform,
-            size and tuple(size),
-            align_corners,
-        )
+        (self.features,) = check_positive(features=features)
+        check_flags(align_corners=align_corners, identity=identity)
+        self.transform, self.align_corners = transform, align_corners
+        self.size = size = None if size is None else _sizes(size)
         dims = "b h w 2" if size is None else f"b {size[0]} {size[1]} 2"
         self.maps = {
             "theta": Map("b 2 3", "real", about="the matrix that leads from output to input; scale > 1 shows more"),
             "grid": Map(dims, "real", about="where each output pixel looks: x, then y, from -1 to 1"),
         }
         self.localiser = localiser
-        self.head = nn.Linear(features, len(IDENTITY[transform]))
-        if identity:
-            nn.init.zeros_(self.head.weight)
-            with torch.no_grad():
-                self.head.bias.copy_(torch.tensor(IDENTITY[transform]))
+        start = IDENTITY[transform]
+        self.head = _Head(self.features, start) if identity else nn.Linear(self.features, len(start))
 
     def theta(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch 2 3"]:
         """Localise: compute the matrix $A_θ$ of each image.
@@ -95,11 +100,7 @@ class SpatialTransformer(Attention):
         """
         check_input(x)
         found = self.localiser(x)
-        if found.shape != (len(x), self.features):
-            raise ValueError(
-                f"localiser: expected to return shape (batch, features)={(len(x), self.features)}, "
-                f"received shape {tuple(found.shape)}"
-            )
+        _check_found(found, x, self.features)
         theta = self.head(found)
         if self.transform == "attention":  # equation (2)
             s, tx, ty = theta.unbind(dim=1)
@@ -116,31 +117,30 @@ class SpatialTransformer(Attention):
         :param width: of the output.
         :returns: x and y, from −1 to 1 inside the input, (batch, height, width, 2).
         """
-        theta = theta.to(torch.promote_types(theta.dtype, torch.float32))
-        y, x = (_centres(n, theta, self.align_corners) for n in (height, width))
-        y, x = torch.meshgrid(y, x, indexing="ij")
-        target = torch.stack([x, y, torch.ones_like(x)], dim=2)
-        with _full_precision(theta):
-            return einsum(target, theta, "h w k, b i k -> b h w i")
+        return _look(_targets(height, width, theta, self.align_corners), theta)
 
     def attend(
         self, x: Float[Tensor, "batch channels height width"]
     ) -> tuple[Float[Tensor, "batch channels h w"], dict[str, Tensor]]:
         """Compute the output as equation (5) says, every input pixel with its weight, and return θ and the grid."""
         theta = self.theta(x)
-        grid = self.grid(theta, *(self.size or x.shape[-2:]))
+        height, width = self.size or x.shape[-2:]
+        grid = self.grid(theta, height, width)
         u = x.to(grid.dtype)
         xs, ys = (self._pixels(grid[..., i], n) for i, n in ((0, x.shape[3]), (1, x.shape[2])))
         m, n = (torch.arange(k, device=x.device, dtype=grid.dtype) for k in (x.shape[3], x.shape[2]))
         across = (1 - (rearrange(xs, "b i j -> b i j 1") - m).abs()).relu()  # max(0, 1 − |x − m|)
         down = (1 - (rearrange(ys, "b i j -> b i j 1") - n).abs()).relu()  # max(0, 1 − |y − n|)
-        with _full_precision(u):
+        with full_precision(u):
             v = einsum(u, down, across, "b c n m, b i j n, b i j m -> b c i j")
         return v.to(x.dtype), {"theta": theta, "grid": grid.to(x.dtype)}
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels h w"]:
         """Compute the output alone: the four pixels around each place are read, and no others."""
-        grid = self.grid(self.theta(x), *(self.size or x.shape[-2:]))
+        height, width = self.size or x.shape[-2:]
+        grid = self.grid(self.theta(x), height, width)
+        if has_tangent(x, grid):  # which the sampler's kernel cannot carry
+            return self.attend(x)[0]
         return functional.grid_sample(x.to(grid.dtype), grid, align_corners=self.align_corners).to(x.dtype)
 
     def _pixels(self, places: Tensor, size: int) -> Tensor:
@@ -150,22 +150,52 @@ class SpatialTransformer(Attention):
         return ((places + 1) * size - 1) / 2
 
 
-def _check_size(size: tuple[int, int]) -> None:
+class _Head(nn.Linear):
+    """The layer that computes θ, which starts as the one θ that changes nothing, whatever the image."""
+
+    def __init__(self, features: int, start: tuple[float, ...]) -> None:
+        self.start = start
+        super().__init__(features, len(start))
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        nn.init.zeros_(self.weight)
+        with torch.no_grad():
+            self.bias.copy_(torch.tensor(self.start))
+
+
+def _sizes(size: tuple[int, int]) -> tuple[int, ...]:
     if not isinstance(size, tuple | list):
         raise TypeError(f"size={size!r} is not (height, width)")
     if len(size) != 2:
         raise ValueError(f"size={size!r} is not (height, width)")
-    check_positive(**{f"size[{i}]": n for i, n in enumerate(size)})
+    return check_positive(**{f"size[{i}]": n for i, n in enumerate(size)})
+
+
+def _check_found(found: Any, x: Tensor, features: int) -> None:
+    """Refuse what a localiser returns, if it is not a row of numbers for each image."""
+    expected = f"localiser: expected to return shape (batch, features)={(x.shape[0], features)}, received"
+    if not isinstance(found, Tensor):
+        raise TypeError(f"{expected} {type(found).__name__}")
+    if found.ndim != 2 or found.shape[0] != x.shape[0] or found.shape[1] != features:
+        raise ValueError(f"{expected} shape {tuple(found.shape)}")
+
+
+def _targets(height: int, width: int, theta: Tensor, align_corners: bool) -> Tensor:
+    """List the centres of the output's pixels as (x, y, 1): (height, width, 3)."""
+    like = torch.empty(0, dtype=wide(theta.dtype), device=theta.device)
+    y, x = (_centres(n, like, align_corners) for n in (height, width))
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack([x, y, torch.ones_like(x)], dim=2)
+
+
+def _look(target: Tensor, theta: Tensor) -> Tensor:
+    """Apply each matrix to each target."""
+    with full_precision(theta):
+        return einsum(target, theta.to(target.dtype), "h w k, b i k -> b h w i")
 
 
 def _centres(size: int, like: Tensor, align_corners: bool) -> Tensor:
     """Where the centres of ``size`` pixels lie between −1 and 1."""
     pixels = torch.arange(size, device=like.device, dtype=like.dtype)
     return (2 * pixels - size + 1) / max(size - 1, 1) if align_corners else (2 * pixels + 1) / size - 1
-
-
-def _full_precision(x: Tensor) -> torch.autocast | nullcontext:
-    """Switch autocast off, where there is one and it is on."""
-    kind = x.device.type
-    on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-    return torch.autocast(kind, enabled=False) if on else nullcontext()
