@@ -66,8 +66,8 @@ figures: $(FULL_READY) ## draw the pictures of the other pages anew
 record: $(FULL_READY) ## run a chapter's larger comparison and keep its results: NAME=se, WITH="--jobs 1"
 	@$(FULL) -m tools.writing.record $(NAME) $(WITH)
 
-bench: $(FULL_READY) ## time each block's fast form against its literal form; TARGET=benchmarks/results.json keeps it
-	@$(FULL) -m benchmarks.bench $(if $(TARGET),--target $(TARGET))
+bench: $(FULL_READY) ## time our blocks against their literal form and others' blocks: TARGET=file.json TABLE=others
+	@$(FULL) -m benchmarks.bench $(if $(TABLE),--table $(TABLE)) $(if $(TARGET),--target $(TARGET))
 
 new-chapter: $(FULL_READY) ## lay out the files of a planned chapter: NAME=eca
 	@$(FULL) -m tools.writing.new_chapter $(NAME)

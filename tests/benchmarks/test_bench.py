@@ -1,174 +1,47 @@
-"""The benchmark compares what it says, misses no block, and a result that misses the aim is named."""
+"""Both tables are measured, written and shown, together or one alone."""
 
 import json
-from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import Tensor, nn
 
-from attention import registry
-from attention.contract import Attention, Gate, Map
-from attention.lab import cost
-from benchmarks import bench
+from benchmarks import bench, forms, measuring, others
 
-ROW = bench.Row("made up", (8, 64, 56, 56), "forward", 0.2, 0.1, 0.4, 0.6, 9, 400, 100)
-
-
-class Doubled(Attention):
-    """A block whose forms differ in cost: the literal one spends time, on the clock of these tests, and memory."""
-
-    now = 0.0
-
-    def __init__(self, channels: int, wrong: float = 1.0) -> None:
-        super().__init__()
-        self.maps: dict[str, Map] = {}
-        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
-        self.wrong = wrong
-
-    def attend(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        Doubled.now += 0.05
-        large = torch.cat([x * self.weight, x, x, x])
-        return large[: len(x)] + 0 * large[len(x) : 2 * len(x)], {}
-
-    def forward(self, x: Tensor) -> Tensor:
-        Doubled.now += 0.02
-        return x * self.weight * self.wrong
-
-
-def result(*rows: bench.Row, reasons: tuple = ()) -> dict:
-    return {
-        "environment": bench.environment(),
-        "rows": [json.loads(json.dumps(asdict(row))) for row in rows],
-        "literal": ["se"],
-        "left_out": {"captioner": "a network"},
-        "reasons": [list(reason) for reason in reasons],
-    }
-
-
-# What is compared
-
-
-def test_every_block_has_a_case_or_a_reason() -> None:
-    named = {case.name.partition(",")[0] for case in bench.cases()} | set(bench.LEFT_OUT)
-    assert named == set(registry.names())
-    assert set(bench.VARIANTS) | set(bench.LEFT_OUT) <= set(registry.entries())
-
-
-@pytest.mark.parametrize("case", bench.cases(), ids=lambda case: case.name)
-def test_every_case_can_be_built(case: bench.Case) -> None:
-    """At the sizes that are measured; the forms are compared when they are timed, and held together by law 3."""
-    for _, channels, *_ in (*bench.SHAPES, *bench.SMOKE):
-        assert isinstance(case.build(channels), Attention)
-
-
-def test_literal_means_that_forward_is_attend() -> None:
-    assert bench.Case("se", registry.entry("se").load()).literal
-    assert not bench.Case("made up", Doubled).literal
-    inherited = type("Inherited", (Gate,), {"__init__": lambda self, channels: Gate.__init__(self)})
-    assert bench.Case("made up", inherited).literal
-
-
-# How
-
-
-def test_ratios_are_of_fast_to_literal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "time", SimpleNamespace(perf_counter=lambda: Doubled.now))
-    rows = bench.compare(bench.Case("made up", Doubled), (2, 4, 3, 5), seconds=0)
-    assert [row.run for row in rows] == ["forward", "forward + backward"]
-    for row in rows:
-        assert (row.fast, row.literal) == pytest.approx((0.02, 0.05))
-        assert row.time == row.fast / row.literal
-        assert row.low == pytest.approx(0.4) == row.high
-        assert row.memory < 0.75
-        assert not row.slower()
-        assert row.repeats == bench.LEAST
-
-
-def test_memory_is_that_of_the_lab() -> None:
-    torch.manual_seed(0)
-    for row, training in zip(bench.compare(bench.Case("made up", Doubled), (2, 4, 3, 5), seconds=0), (False, True),
-                             strict=True):  # fmt: skip
-        x = torch.randn(2, 4, 3, 5, requires_grad=True)
-        assert row.fast_bytes == cost.peak(Doubled(4), x, training=training)
-
-
-def test_forms_that_differ_are_not_compared() -> None:
-    wrong = bench.Case("made up", lambda channels: Doubled(channels, wrong=1.01))
-    with pytest.raises(AssertionError, match=r"made up, forward: the forms differ by 0\.01 of the largest value"):
-        bench.compare(wrong, (2, 4, 3, 5), seconds=0)
-
-
-def test_both_forms_run_equally_often_and_in_turn() -> None:
-    order: list[int] = []
-    slow, quick = bench._in_turn(lambda: order.append(1), lambda: order.append(2), 0)
-    assert len(slow) == len(quick) == bench.LEAST
-    assert order == [1, 2, 2, 1, 1, 2]
-    slow, quick = bench._in_turn(lambda: None, lambda: None, 1000)
-    assert len(slow) == len(quick) == bench.MOST
-
-
-def test_threads_are_put_back() -> None:
-    before = torch.get_num_threads()
-    with bench._threads(before + 1):
-        assert torch.get_num_threads() == before + 1
-    with pytest.raises(KeyError), bench._threads(before + 1):
-        raise KeyError
-    assert torch.get_num_threads() == before
-
-
-# What is said of it
-
-
-def test_a_result_that_meets_the_aim() -> None:
-    both = ROW, replace(ROW, run="forward + backward", fast_bytes=400)
-    text = bench.report(result(*both))
-    assert "made up  8 × 64 × 56 × 56  0.50 (0.40 to 0.60)  0.25    0.50 (0.40 to 0.60)  1.00" in text
-    assert "Only a literal form: se" in text
-    assert "Left out: captioner, a network" in text
-    assert text.endswith("At most 1.0 in all 2 comparisons, in time and in memory.")
-
-
-def test_what_misses_the_aim_is_named_with_its_reason() -> None:
-    slow = replace(ROW, fast=0.3, low=1.2, high=1.7)
-    large = replace(ROW, shape=(8, 256, 14, 14), run="forward + backward", fast_bytes=500)
-    both = replace(slow, run="forward + backward", fast_bytes=401)
-    other = replace(large, run="forward", fast_bytes=400)
-    text = bench.report(result(slow, both, large, other, reasons=(("made up", ROW.shape, "it has more to do"),)))
-    assert text.partition("Above 1.0:\n")[2].splitlines() == [
-        "  made up, 8 × 64 × 56 × 56, forward: time 1.50; it has more to do",
-        "  made up, 8 × 64 × 56 × 56, forward + backward: time 1.50 and memory 1.00; it has more to do",
-        "  made up, 8 × 256 × 14 × 14, forward + backward: memory 1.25; no reason known",
-    ]
-
-
-def test_reasons_are_of_cases_that_there_are() -> None:
-    assert {name for name, _ in bench.REASONS} <= {case.name for case in bench.cases()}
-    assert {shape for _, shape in bench.REASONS} <= set(bench.SHAPES)
-
-
-def test_a_median_above_1_within_the_noise_is_not_slower() -> None:
-    assert not replace(ROW, fast=0.21, low=0.9, high=1.2).slower()
-    assert replace(ROW, fast=0.21, low=1.01, high=1.2).slower()
+QUICK = ["dot_product", "se", "--smoke", "--threads", "1", "--target"]
 
 
 def test_the_whole_of_it_at_the_smallest_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "new" / "bench.json"
     threads = torch.get_num_threads()
-    written = bench.main(["dot_product", "se", "--smoke", "--threads", "1", "--target", str(target)])
+    written = bench.main([*QUICK, str(target)])
     assert torch.get_num_threads() == threads
     stored = json.loads(target.read_text(encoding="utf-8"))
     assert stored == json.loads(json.dumps(written))
-    assert stored["literal"] == ["se"]
-    assert {row["name"].partition(",")[0] for row in stored["rows"]} == {"dot_product"}
-    assert all(row["time"] > 0 and row["memory"] > 0 for row in stored["rows"])
-    assert {"processor", "threads", "torch", "python", "dtype", "date"} == set(stored["environment"])
-    assert stored["environment"]["threads"] == 1
+    assert stored["forms"]["literal"] == ["se"]
+    assert {row["name"].partition(",")[0] for row in stored["forms"]["rows"]} == {"dot_product"}
+    assert all(row["time"] > 0 and row["memory"] > 0 for row in stored["forms"]["rows"])
+    assert {row["name"].partition(",")[0] for row in stored["others"]["rows"]} <= {"dot_product", "se"}
+    assert any(row["against"] == "torch MultiheadAttention" for row in stored["others"]["rows"])
+    for table in stored.values():
+        assert {"processor", "threads", "torch", "python", "dtype", "date"} == set(table["environment"])
+        assert table["environment"]["threads"] == 1
     shown = capsys.readouterr().out
     bench.main(["--show", str(target)])
     assert shown.endswith(capsys.readouterr().out)
+
+
+def test_one_table_is_measured_anew_and_the_other_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "bench.json"
+    target.write_text(json.dumps({"others": {"kept": 1}}), encoding="utf-8")
+    monkeypatch.setattr(bench, "report", str)
+    monkeypatch.setattr(others, "measure", lambda *_: {"rows": "new"})
+    monkeypatch.setattr(forms, "measure", lambda *_: {"rows": "new"})
+    stored = bench.main([*QUICK, str(target), "--table", "forms"])
+    assert list(stored) == ["forms", "others"]
+    assert stored["others"] == {"kept": 1}
+    stored = bench.main([*QUICK, str(target)])
+    assert stored["others"]["rows"] == "new"
 
 
 KEPT = bench.ROOT / "benchmarks" / "results.json"
@@ -179,6 +52,10 @@ def test_the_kept_run_is_one_at_full_size() -> None:
     """Kept is what `make bench TARGET=benchmarks/results.json` measured, of cases that there still are."""
     kept = json.loads(KEPT.read_text(encoding="utf-8"))
     assert bench.report(kept)
-    assert {tuple(row["shape"]) for row in kept["rows"]} == set(bench.SHAPES)
-    assert {row["name"] for row in kept["rows"]} | set(kept["literal"]) <= {case.name for case in bench.cases()}
-    assert kept["environment"]["threads"] == bench.THREADS
+    for table in kept.values():
+        assert {tuple(row["shape"]) for row in table["rows"]} == set(measuring.SHAPES)
+        assert table["environment"]["threads"] == measuring.THREADS
+    first = kept["forms"]
+    assert {row["name"] for row in first["rows"]} | set(first["literal"]) <= {case.name for case in forms.cases()}
+    titles = {block.title for block in others.BLOCKS}
+    assert {row["name"] for row in kept.get("others", {"rows": []})["rows"]} <= titles
