@@ -30,7 +30,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Insertion:
-    """What :func:`insert` did, and what it costs; printed, it is a table.
+    """What :func:`attention.backbones.insertion.insert` did, and what it costs; printed, it is a table.
 
     :param block: the name of the block's class.
     :param where: where the blocks are, in words.
