@@ -17,7 +17,7 @@ from attention import registry
 from attention.contract import Attention
 from benchmarks.forms import Case
 from benchmarks.importing import imported, versions
-from benchmarks.measuring import RUNS, SECONDS, Literal, Timing, perturb, saved, timed
+from benchmarks.measuring import RUNS, SECONDS, SHAPES, Literal, Timing, perturb, saved, timed
 from benchmarks.text import laid_out, measured_on, shaped
 
 __all__ = ["BLOCKS", "Block", "Other", "Row", "compare", "measure", "report"]
@@ -185,8 +185,20 @@ BLOCKS = (
         ),
     ),
 )
+THREE = (
+    "queries, keys and values are three layers, each of which copies the rows of the input and keeps its copy; theirs is "
+    "one layer for all three"
+)
 #: Why ours is behind, by the block's title, what it is compared with and the input.
-REASONS: dict[tuple[str, str, tuple[int, ...]], str] = {}
+REASONS: dict[tuple[str, str, tuple[int, ...]], str] = {
+    ("dot_product, heads=4, bias=True", against, shape): why
+    for shape in SHAPES
+    for against, why in {
+        "timm Attention2d": THREE,
+        "timm Attention": THREE,
+        "torch MultiheadAttention": f"{THREE}, and without gradients one operation for the whole block",
+    }.items()
+}
 
 
 @dataclass(frozen=True)
