@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from attention import registry
 from attention.contract import Attention
-from benchmarks.forms import Case
+from benchmarks.forms import PIECES, Case
 from benchmarks.importing import imported, versions
 from benchmarks.measuring import RUNS, SECONDS, SHAPES, Literal, Timing, perturb, saved, timed
 from benchmarks.text import laid_out, measured_on, shaped
@@ -186,11 +186,15 @@ BLOCKS = (
     ),
 )
 THREE = (
-    "queries, keys and values are three layers, each of which copies the rows of the input and keeps its copy; theirs is "
-    "one layer for all three"
+    "queries, keys and values are three layers, each of which copies the rows of the input and keeps its copy; theirs "
+    "is one layer for all three"
 )
+ROWS = "; and it wants rows in one piece, three copies that theirs does without"
 #: Why ours is behind, by the block's title, what it is compared with and the input.
 REASONS: dict[tuple[str, str, tuple[int, ...]], str] = {
+    ("non_local, bias=True", "timm NonLocalAttn", SHAPES[1]): PIECES + ROWS,
+    ("non_local, bias=True", OURS, SHAPES[1]): PIECES,
+} | {
     ("dot_product, heads=4, bias=True", against, shape): why
     for shape in SHAPES
     for against, why in {
