@@ -6,8 +6,10 @@ Both come from one computation, :meth:`Attention.attend`, so that a map that is 
 
 import operator
 import re
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any, NoReturn
 
@@ -22,8 +24,6 @@ __all__ = [
     "Attention",
     "Gate",
     "Map",
-    "ZeroBatchNorm2d",
-    "ZeroConv2d",
     "check_divides",
     "check_flags",
     "check_input",
@@ -32,7 +32,9 @@ __all__ = [
     "first_derivatives",
     "full_precision",
     "has_tangent",
+    "starting",
     "wide",
+    "zeros",
 ]
 
 #: Each kind of map and the closed interval in which its values lie.
@@ -163,22 +165,31 @@ class Gate(Attention):
         return x * gate, {name: gate}
 
 
-class _ZeroStart:
-    """A layer that starts with zeros, and starts with them again when it is reset."""
+def starting(layer: nn.Module, start: Callable[[nn.Module], Any]) -> nn.Module:
+    """Give a layer a start of its own, now and whenever its ``reset_parameters`` is called.
 
-    def reset_parameters(self) -> None:
-        """Set all parameters to 0, and buffers to their start."""
-        super().reset_parameters()
-        for parameter in self.parameters(recurse=False):
-            nn.init.zeros_(parameter)
+    Its class stays the one that PyTorch's tools know.
+
+    :param layer: changed in place.
+    :param start: sets the layer's parameters; a function of a module, such as :func:`zeros`, so that it can be pickled.
+    :returns: the layer.
+    """
+    layer.reset_parameters = partial(_restart, layer, start)
+    with torch.no_grad():
+        start(layer)
+    return layer
 
 
-class ZeroBatchNorm2d(_ZeroStart, nn.BatchNorm2d):
-    """A batch normalisation whose weight starts at 0: at first it lets nothing through."""
+def _restart(layer: nn.Module, start: Callable[[nn.Module], Any]) -> None:
+    type(layer).reset_parameters(layer)
+    with torch.no_grad():
+        start(layer)
 
 
-class ZeroConv2d(_ZeroStart, nn.Conv2d):
-    """A convolution whose weight and bias start at 0."""
+def zeros(layer: nn.Module) -> None:
+    """Set the parameters of a layer to 0: a :func:`starting` in which it lets nothing through."""
+    for parameter in layer.parameters():
+        parameter.zero_()
 
 
 def check_input(x: Any, dims: str = "b c h w", *, name: str = "x", **sizes: int) -> None:
@@ -314,8 +325,12 @@ def first_derivatives(y: Tensor, *sources: Tensor) -> Tensor:
     if not torch.compiler.is_compiling() and not isinstance(y, Proxy):
         for source in sources:
             if source.requires_grad and "ScaledDotProduct" in (y.grad_fn.name() if y.grad_fn else ""):
-                source.register_hook(_Once.apply)
+                source.register_hook(_once)
     return y
+
+
+def _once(gradient: Tensor | None) -> Tensor | None:
+    return None if gradient is None else _Once.apply(gradient)
 
 
 class _Once(torch.autograd.Function):

@@ -1,5 +1,7 @@
 """The contract: how maps are declared and matched, what the base classes do, how bad input is refused."""
 
+import copy
+import pickle
 import re
 
 import numpy as np
@@ -12,8 +14,6 @@ from attention.contract import (
     Attention,
     Gate,
     Map,
-    ZeroBatchNorm2d,
-    ZeroConv2d,
     check_divides,
     check_flags,
     check_input,
@@ -21,7 +21,9 @@ from attention.contract import (
     check_training,
     full_precision,
     has_tangent,
+    starting,
     wide,
+    zeros,
 )
 
 KNOWN = {"b": 2, "c": 8, "h": 5, "w": 7}
@@ -281,9 +283,9 @@ def test_tangents_are_seen() -> None:
     assert not has_tangent(torch.ones(2))
 
 
-@pytest.mark.parametrize("make", [lambda: ZeroBatchNorm2d(3), lambda: ZeroConv2d(3, 3, 1)])
+@pytest.mark.parametrize("make", [lambda: nn.BatchNorm2d(3), lambda: nn.Conv2d(3, 3, 1)])
 def test_layers_that_start_at_zero_are_set_to_zero_again(make) -> None:
-    layer = make()
+    layer = starting(make(), zeros)
     for _ in range(2):
         assert all(not parameter.any() for parameter in layer.parameters())
         layer = layer.to("meta").to_empty(device="cpu")
@@ -291,7 +293,18 @@ def test_layers_that_start_at_zero_are_set_to_zero_again(make) -> None:
             for parameter in layer.parameters():
                 parameter.fill_(7)
         layer.reset_parameters()
-    assert isinstance(layer, (nn.BatchNorm2d, nn.Conv2d))
+    assert type(layer) is type(make())
+
+
+def test_a_copy_and_a_stored_layer_keep_their_own_start() -> None:
+    layer = starting(nn.Linear(2, 2), zeros)
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        with torch.no_grad():
+            for parameter in (*layer.parameters(), *other.parameters()):
+                parameter.fill_(7)
+        other.reset_parameters()
+        assert not any(parameter.any() for parameter in other.parameters())
+        assert all((parameter == 7).all() for parameter in layer.parameters())
 
 
 def test_a_block_is_reset_from_the_inside_out() -> None:
@@ -299,7 +312,7 @@ def test_a_block_is_reset_from_the_inside_out() -> None:
         def __init__(self) -> None:
             super().__init__()
             self.maps = {"half": Map("b c h w")}
-            self.layers = nn.Sequential(nn.Linear(2, 2), ZeroBatchNorm2d(2))
+            self.layers = nn.Sequential(nn.Linear(2, 2), starting(nn.BatchNorm2d(2), zeros))
 
     block = Own()
     with torch.no_grad():

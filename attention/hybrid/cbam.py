@@ -8,12 +8,13 @@ from torch import Tensor, nn
 from attention.contract import (
     Attention,
     Map,
-    ZeroBatchNorm2d,
     check_divides,
     check_flags,
     check_input,
     check_positive,
     check_training,
+    starting,
+    zeros,
 )
 
 __all__ = ["ORDERS", "ConvolutionalBlockAttention"]
@@ -100,7 +101,9 @@ class ConvolutionalBlockAttention(Attention):
         self.reduce = nn.Linear(channels, channels // reduction, bias=bias)
         self.expand = nn.Linear(channels // reduction, channels, bias=bias)
         self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
-        self.norm = (ZeroBatchNorm2d if zero_init else nn.BatchNorm2d)(1) if norm else nn.Identity()
+        self.norm = nn.BatchNorm2d(1) if norm else nn.Identity()
+        if zero_init:
+            starting(self.norm, zeros)
 
     def channel_gate(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels 1 1"]:
         """Compute the channels' gate $M_c$ from the statistics over positions, equation (2)."""

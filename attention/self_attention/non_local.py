@@ -9,8 +9,6 @@ from torch.nn.functional import max_pool2d, pad, scaled_dot_product_attention
 from attention.contract import (
     Attention,
     Map,
-    ZeroBatchNorm2d,
-    ZeroConv2d,
     check_divides,
     check_flags,
     check_input,
@@ -19,7 +17,9 @@ from attention.contract import (
     first_derivatives,
     full_precision,
     has_tangent,
+    starting,
     wide,
+    zeros,
 )
 
 __all__ = ["SIMILARITIES", "NonLocal"]
@@ -111,8 +111,9 @@ class NonLocal(Attention):
             self.phi = nn.Conv2d(channels, inner, 1, bias=bias)
         if similarity == "concatenation":
             self.pair = nn.Linear(2 * inner, 1, bias=False)
-        self.out = (nn.Conv2d if norm else ZeroConv2d)(inner, channels, 1, bias=bias)
-        self.norm = ZeroBatchNorm2d(channels) if norm else nn.Identity()
+        self.out = nn.Conv2d(inner, channels, 1, bias=bias)
+        self.norm = nn.BatchNorm2d(channels) if norm else nn.Identity()
+        starting(self.norm if norm else self.out, zeros)
 
     def attend(self, x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b c h w"], dict[str, Tensor]]:
         """Compute the output literally, with the matrix of all pairs.

@@ -1,5 +1,6 @@
 r"""Spatial transformer: choose a window from the input, and look at the input through it."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from attention.contract import (
     check_positive,
     full_precision,
     has_tangent,
+    starting,
     wide,
 )
 
@@ -89,8 +91,9 @@ class SpatialTransformer(Attention):
             "grid": Map(dims, "real", about="where each output pixel looks: x, then y, from -1 to 1"),
         }
         self.localiser = localiser
-        start = IDENTITY[transform]
-        self.head = _Head(self.features, start) if identity else nn.Linear(self.features, len(start))
+        self.head = nn.Linear(self.features, len(IDENTITY[transform]))
+        if identity:
+            starting(self.head, partial(_changes_nothing, transform))
 
     def theta(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch 2 3"]:
         """Localise: compute the matrix $A_θ$ of each image.
@@ -137,8 +140,9 @@ class SpatialTransformer(Attention):
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels h w"]:
         """Compute the output alone: the four pixels around each place are read, and no others."""
+        theta = self.theta(x)
         height, width = self.size or x.shape[-2:]
-        grid = self.grid(self.theta(x), height, width)
+        grid = self.grid(theta, height, width)
         if has_tangent(x, grid):  # which the sampler's kernel cannot carry
             return self.attend(x)[0]
         return functional.grid_sample(x.to(grid.dtype), grid, align_corners=self.align_corners).to(x.dtype)
@@ -150,18 +154,10 @@ class SpatialTransformer(Attention):
         return ((places + 1) * size - 1) / 2
 
 
-class _Head(nn.Linear):
-    """The layer that computes θ, which starts as the one θ that changes nothing, whatever the image."""
-
-    def __init__(self, features: int, start: tuple[float, ...]) -> None:
-        self.start = start
-        super().__init__(features, len(start))
-
-    def reset_parameters(self) -> None:
-        super().reset_parameters()
-        nn.init.zeros_(self.weight)
-        with torch.no_grad():
-            self.bias.copy_(torch.tensor(self.start))
+def _changes_nothing(transform: str, head: nn.Module) -> None:
+    """Let the head compute the one θ that changes nothing, whatever the image."""
+    head.weight.zero_()
+    head.bias.copy_(torch.tensor(IDENTITY[transform]))
 
 
 def _sizes(size: tuple[int, int]) -> tuple[int, ...]:

@@ -17,13 +17,43 @@ from torch import Tensor, nn
 from attention import registry
 from attention.contract import Attention
 
-__all__ = ["EXCEPTIONS", "BadArguments", "BadInputs", "Case", "Spec", "bad_images", "cases", "images", "randomise"]
+__all__ = [
+    "EXCEPTIONS",
+    "NOWHERE",
+    "WORKS",
+    "BadArguments",
+    "BadInputs",
+    "Case",
+    "Spec",
+    "bad_images",
+    "cases",
+    "images",
+    "randomise",
+]
 
 #: What a Spec may ask to be excepted from: one law, or one part of a law.
 EXCEPTIONS = (
-    *(f"law {number}" for number in range(1, 11)),
-    *("empty batch", "training", "gradcheck", "bfloat16", "layout", "meta", "pickle", "compile", "export"),
+    *(f"law {number}" for number in range(1, 14)),
+    *("empty batch", "training", "gradcheck", "second derivatives", "forward mode", "bfloat16", "layout", "meta"),
+    *("pickle", "compile", "export", "fx", "trace", "quantisation", "ddp", "reset", "onnx", "dynamic size", "half"),
 )
+
+#: The columns of the table *What works with what*, and the exceptions that say where one does not: see `Spec.works`.
+WORKS: dict[str, tuple[str, ...]] = {
+    "compile": ("law 8", "compile"),
+    "export": ("law 8", "export", "law 12"),
+    "ONNX": ("law 12", "onnx", "dynamic size"),
+    "trace": ("law 8", "trace"),
+    "script": (),
+    "FX": ("law 8", "fx"),
+    "quantisation": ("law 8", "quantisation"),
+    "half": ("law 13", "half"),
+    "double backward": ("law 5", "second derivatives"),
+    "forward mode": ("law 5", "forward mode"),
+    "DDP": ("law 8", "ddp"),
+}
+#: What no block does, and what to do instead; law 8 holds each block to it.
+NOWHERE = {"script": "PyTorch no longer develops it; torch.jit.trace and torch.export take every block"}
 
 
 @dataclass(frozen=True)
@@ -140,7 +170,8 @@ def bad_images(position: int = 0, *, channels: bool = True) -> tuple[BadInputs, 
         BadInputs("an image without its batch axis", lambda x: x[0], ValueError, shapes, position),
         BadInputs("a fifth axis", lambda x: x[:, :, None], ValueError, shapes, position),
         BadInputs("no channels", lambda x: x[:, :0], ValueError, shapes, position),
-        BadInputs("an empty map", lambda x: x[..., :0], ValueError, shapes, position),
+        BadInputs("no width", lambda x: x[..., :0], ValueError, shapes + ": width is 0", position),
+        BadInputs("no height", lambda x: x[..., :0, :], ValueError, shapes + ": height is 0", position),
         BadInputs("integers", lambda x: x.long(), TypeError, floating + "dtype torch.int64", position),
         BadInputs("truth values", lambda x: x > 0, TypeError, floating + "dtype torch.bool", position),
         BadInputs("a list", lambda x: x.tolist(), TypeError, floating + "list", position),
@@ -223,9 +254,11 @@ class Spec:
     :param constants: names of buffers that are constants of the equations and are not randomised.
     :param no_gradient: parameters (or ``"input 1"``) that by the equations receive no gradient: name -> reason.
     :param identity_at_start: whether the block, as constructed, returns its first input (law 9).
-    :param tolerance: largest error allowed, relative to the largest output, for bfloat16.
+    :param tolerance: largest error allowed, relative to the largest output, for bfloat16; what law 13 allows for half
+        precision grows and shrinks with it.
+    :param large: (height, width) of the map on which law 13 looks for sums that overflow.
     :param exceptions: documented exceptions, a key of :data:`EXCEPTIONS` -> the reason. An exception that is no
-        longer needed fails the law.
+        longer needed fails the law. Where there is another way to the same end, the reason names it.
     :param cost: ``cost(case) -> {"parameters": …, "macs": …}`` for one image; by default the formulas of
         ``mechanisms.toml``.
     """
@@ -247,6 +280,7 @@ class Spec:
     no_gradient: Mapping[str, str] = field(default_factory=dict)
     identity_at_start: bool = False
     tolerance: float = 0.05
+    large: tuple[int, int] = (24, 20)
     exceptions: Mapping[str, str] = field(default_factory=dict)
     cost: Callable[[Case], dict[str, int]] | None = None
 
@@ -264,6 +298,17 @@ class Spec:
     def with_build(self, build: Callable[..., Attention], **changes: Any) -> "Spec":
         """Return this Spec for another way of building the block: how the wrong variants are made."""
         return replace(self, build=build, **changes)
+
+    def works(self) -> dict[str, str]:
+        """Return the block's row of the table *What works with what*.
+
+        :returns: for each column of :data:`WORKS` nothing where it works, else why not, and what to do instead.
+        """
+        reasons = {
+            column: "; ".join(self.exceptions[key] for key in keys if key in self.exceptions)
+            for column, keys in WORKS.items()
+        }
+        return reasons | NOWHERE
 
     def fresh(self, case: Case) -> Attention:
         """Build the block of a case as a user gets it: float32, in training mode, initialised by its constructor."""

@@ -46,7 +46,7 @@ def test_right_blocks_are_not_caught(spec: Spec) -> None:
 
 
 def test_every_law_has_caught_something() -> None:
-    assert {variant.law for variant in VARIANTS} == set(LAWS) == set(range(1, 11))
+    assert {variant.law for variant in VARIANTS} == set(LAWS)
     assert len({variant.about for variant in VARIANTS}) == len(VARIANTS) >= 14
 
 
@@ -74,9 +74,9 @@ def test_cheap_laws_draw_many_cases(number: int) -> None:
 
 
 def test_a_documented_exception_is_allowed_and_goes_stale() -> None:
-    noted = {"exceptions": dict.fromkeys(("compile", "export", "meta"), "a reason")}
+    noted = {"exceptions": dict.fromkeys(("compile", "export", "fx", "meta", "onnx"), "a reason")}
     (data_dependent,) = (v.spec for v in VARIANTS if v.spec.build.__name__ == "DataDependent")
-    assert set(caught_by(data_dependent)) == {7, 8}  # a tensor without data has no truth value either
+    assert set(caught_by(data_dependent)) == {7, 8, 12}  # a tensor without data has no truth value either
     assert caught_by(data_dependent.with_build(data_dependent.build, **noted)) == {}
     stale = caught_by(CONTEXT.with_build(Context, **noted), numbers=[8])
     assert "the exception 'compile' is no longer needed (a reason); delete it" in stale[8]

@@ -23,6 +23,8 @@ from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases
 
 __all__ = ["CONTEXT", "VARIANTS", "Context", "Variant"]
 
+torch.fx.wrap("rearrange")
+
 
 class Context(Attention):
     """Add to every position, scaled by γ = 0 at the start, the mean of all positions under a softmax.
@@ -36,11 +38,15 @@ class Context(Attention):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        check_positive(channels=channels)
-        self.channels = channels
+        (self.channels,) = check_positive(channels=channels)
+        channels = self.channels
         self.maps = {"position": Map("b (h w)", "softmax", sums=(1,), about="how much of this position is added")}
         self.key = nn.Conv2d(channels, 1, 1, bias=False)
         self.gamma = nn.Parameter(torch.tensor(self.start))
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        nn.init.constant_(self.gamma, self.start)
 
     def attend(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         check_input(x, c=self.channels)
@@ -131,7 +137,7 @@ class _SE(SqueezeExcitation):
         return rearrange(self.excite(self.squeeze(x)), "b c -> b c 1 1")
 
     def squeeze(self, x: Tensor) -> Tensor:
-        return reduce(x, "b c h w -> b c", "mean")
+        return x.mean((2, 3))
 
     def excite(self, z: Tensor) -> Tensor:
         return self.expand(self.reduce(z).relu()).sigmoid()
@@ -450,7 +456,7 @@ class UnstatedIdentity(Context):
 # Law 10: bad input
 
 
-@wrong("no check of the input: torch's error, not the documented one", 10, "raised EinopsError")
+@wrong("no check of the input: torch's error, not the documented one", 10, "raised IndexError")
 class Unchecked(_SE):
     def weights(self, x):
         return rearrange(self.excite(self.squeeze(x)), "b c -> b c 1 1")
@@ -474,3 +480,99 @@ class Undocumented(_SE):
 
     :raises ValueError: for anything.
     """
+
+
+# Laws 5, 8 to 13: what circulates, and what people met
+
+
+class _NoSecond(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        s = x.sigmoid()
+        ctx.save_for_backward(s)
+        return s
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        (s,) = ctx.saved_tensors
+        return gradient * s * (1 - s)
+
+
+@wrong("a second derivative that forgets where it came from", 5, "Jacobian mismatch")
+class NoSecondDerivative(_SE):
+    def excite(self, z):
+        return _NoSecond.apply(self.expand(self.reduce(z).relu()))
+
+
+@wrong("inputs without names", 8, "does not name its inputs")
+class Nameless(_SE):
+    def forward(self, *inputs):
+        return self.attend(*inputs)[0]
+
+
+@wrong("forward and attend name their input differently", 8, r"forward names \['u'\], attend \['x'\]")
+class OtherName(_SE):
+    def forward(self, u):
+        return self.attend(u)[0]
+
+
+@wrong("a decision on the size of the batch, which a graph cannot take", 8, "TraceError")
+class AsksForTheBatch(_SE):
+    def squeeze(self, x):
+        return super().squeeze(x) if x.shape[0] > 0 else x.sum((2, 3))
+
+
+@wrong("the start is lost after to_empty", 9, "gamma does not start as in a fresh block", CONTEXT)
+class LosesItsStart(Context):
+    def reset_parameters(self):
+        Attention.reset_parameters(self)
+
+
+@wrong("keeps NumPy's numbers", 10, "block.channels is NumPy's")
+class KeepsNumpy(_SE):
+    def __init__(self, channels, reduction=16, bias=False):
+        super().__init__(channels, reduction, bias)
+        self.channels = channels
+
+
+@wrong("takes the word false for true", 10, "'bias': 'false'.*accepted")
+class AnyTruth(_SE):
+    def __init__(self, channels, reduction=16, bias=False):
+        super().__init__(channels, reduction, bool(bias))
+
+
+@wrong("a batch of one in training: torch's error", 11, "Expected more than 1 value per channel when training")
+class NormalisesOne(_SE):
+    def __init__(self, channels, reduction=16, bias=False):
+        super().__init__(channels, reduction, bias)
+        self.norm = nn.BatchNorm1d(channels)
+
+    def squeeze(self, x):
+        return self.norm(super().squeeze(x))
+
+
+@wrong("an empty width is not named", 11, "a width of 0 in input 0: raised .*does not match 'width is 0'")
+class NamelessWidth(_SE):
+    def weights(self, x):
+        if 0 in x.shape[2:] and x.shape[2] > 0:
+            raise ValueError(f"received shape {tuple(x.shape)}")
+        return super().weights(x)
+
+
+@wrong("len() of a tensor: the batch of the example for ever", 12, "batch")
+class FixedBatch(_SE):
+    def squeeze(self, x):
+        return x.mean((2, 3)).view(len(x), self.channels)
+
+
+@wrong("a sum before it is divided", 13, "is not finite|differs by")
+class SumsFirst(_SE):
+    def squeeze(self, x):
+        return x.sum((2, 3)) / (x.shape[2] * x.shape[3])
+
+
+@wrong("scores of pairs in half precision", 13, "is not finite", CONTEXT)
+class HalfScores(Context):
+    def normalise(self, scores):
+        return super().normalise(scores * scores * scores.abs())

@@ -166,6 +166,9 @@ SPEC = Spec(
     cost=count,
     identity_at_start=True,
     no_gradient={"phi.bias": "it adds one number to all similarities of a query, and the softmax takes that away"},
+    exceptions={
+        "second derivatives": "PyTorch's fused kernel has only first ones; block.attend(x)[0] is the same and has both"
+    },
     bad_arguments=(
         BadArguments({"channels": 9}, ValueError, "channels=9 is not divisible by reduction=2.*1, 3, 9"),
         BadArguments({"channels": 0}, ValueError, "channels=0 is not positive"),
@@ -189,6 +192,9 @@ PLAIN = replace(
         Case({"channels": 4, "similarity": "concatenation", "bias": True, "subsample": 2}, height=3, width=3, seed=3),
     ),
     no_gradient={},
+    exceptions={
+        "quantisation": "int8 hides the weight of `pair`, whose halves concatenation takes; leave this layer as it is"
+    },
 )
 
 

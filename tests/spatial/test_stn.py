@@ -357,6 +357,18 @@ def test_a_localiser_of_another_width_is_named() -> None:
         block(torch.rand(2, 3, 4, 4))
 
 
+@pytest.mark.parametrize(("found", "came"), [(lambda y: (y, y), "tuple"), (lambda y: None, "NoneType")])
+def test_a_localiser_that_returns_no_tensor_is_named(found: Any, came: str) -> None:
+    class Localiser(MeanLocaliser):
+        def forward(self, x: Tensor) -> Any:
+            return found(super().forward(x))
+
+    block = SpatialTransformer(Localiser(3, 4), 4)
+    for call in (block, block.attend):
+        with pytest.raises(TypeError, match=rf"return shape \(batch, features\)=\(2, 4\), received {came}$"):
+            call(torch.rand(2, 3, 4, 4))
+
+
 def test_a_localiser_must_be_a_module() -> None:
     with pytest.raises(TypeError, match=r"localiser: expected an nn\.Module, received function"):
         SpatialTransformer(lambda x: x, 3)

@@ -21,6 +21,7 @@ WRITERS = {
     ("release", "release"): {"contents": "write"},
     ("weekly", "colab"): {"contents": "read", "issues": "write"},
     ("weekly", "links"): {"contents": "read", "issues": "write"},
+    ("weekly", "inductor"): {"contents": "read", "issues": "write"},
 }
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[1].split())
@@ -85,7 +86,7 @@ def test_its_shell_is_shell(name: str) -> None:
         done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     for step in steps(name):  # a pipe hides that its first part failed, but for shells that are told otherwise
-        assert ("| tee" in step.get("run", "") and "make" in step["run"]) == (step.get("shell") == "bash"), step
+        assert ("2>&1 | tee" in step.get("run", "")) == (step.get("shell") == "bash"), step
 
 
 def commands(name: str) -> list[list[str]]:
@@ -153,7 +154,7 @@ def test_a_release_is_of_its_tag() -> None:
 
 def test_each_weekly_job_opens_an_issue_of_its_own_and_closes_it() -> None:
     titles = [job["env"]["TITLE"] for job in jobs("weekly").values()]
-    assert len(set(titles)) == len(titles) == 2
+    assert len(set(titles)) == len(titles) == 3
     for job in jobs("weekly").values():
         reports = {step["if"]: step["run"] for step in job["steps"] if "report_issue" in step.get("run", "")}
         assert set(reports) == {"failure()", "success()"}
@@ -168,6 +169,16 @@ def test_the_weekly_run_takes_the_list_that_colab_publishes() -> None:
     script = " ".join(scripts("weekly"))
     assert "https://raw.githubusercontent.com/googlecolab/backend-info/main/pip-freeze.txt" in script
     assert ["make", "colab-test", "PACKAGES=pip-freeze.txt"] in commands("weekly")
+
+
+def test_the_weekly_run_compiles_with_inductor() -> None:
+    """The tests are skipped where the variable is missing that they ask for."""
+    job = jobs("weekly")["inductor"]
+    (words,) = (words for words in commands("weekly") if "pytest" in words)
+    tests = ROOT / words[-1]
+    assert [name for name in job["env"] if f'os.environ.get("{name}")' in tests.read_text(encoding="utf-8")] == [
+        "INDUCTOR"
+    ]
 
 
 @pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *ROOT.glob("book/*.md")], ids=lambda path: path.stem)
