@@ -11,7 +11,7 @@ from attention import registry
 from attention.contract import Attention, Gate
 from tests.laws.discovery import modules_without_entry, spec_of, specs
 from tests.laws.laws import LAWS
-from tests.laws.spec import Spec
+from tests.laws.spec import EXCEPTIONS, WORKS, Spec
 
 SPECS = specs()
 
@@ -83,6 +83,18 @@ def test_a_test_module_without_a_spec_fails(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(module, "SPEC", SPECS["se"].with_build(lambda **options: None, name="es"), raising=False)
     with pytest.raises(AssertionError, match="SPEC has the name 'es'"):
         spec_of("se")
+
+
+def test_what_works_with_what_is_told_by_the_specs() -> None:
+    """A column for each tool; a reason, with what to do instead, where it does not work."""
+    assert {key for keys in WORKS.values() for key in keys} <= set(EXCEPTIONS)
+    table = {name: spec.works() for name, spec in SPECS.items()}
+    assert all(set(row) == set(WORKS) for row in table.values())
+    assert {column for column, reason in table["se"].items() if reason} == {"script"}
+    assert "block.attend(x)[0]" in table["non_local"]["double backward"]
+    noted = SPECS["se"].with_build(registry.create, exceptions={"onnx": "no such operator", "law 12": "none at all"})
+    assert noted.works()["ONNX"] == "none at all; no such operator"
+    assert noted.works()["export"] == "none at all"
 
 
 def test_specs_are_checked_themselves() -> None:
