@@ -6,17 +6,15 @@ Both come from one computation, :meth:`Attention.attend`, so that a map that is 
 
 import operator
 import re
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from math import prod
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 from torch.fx import Proxy
 
 __all__ = [
@@ -24,17 +22,13 @@ __all__ = [
     "Attention",
     "Gate",
     "Map",
+    "Step",
     "check_divides",
     "check_flags",
     "check_input",
     "check_positive",
     "check_training",
-    "first_derivatives",
-    "full_precision",
-    "has_tangent",
-    "starting",
-    "wide",
-    "zeros",
+    "watching",
 ]
 
 #: Each kind of map and the closed interval in which its values lie.
@@ -49,7 +43,68 @@ _AXES = {"b": "batch", "c": "channels", "h": "height", "w": "width"}
 
 
 @dataclass(frozen=True)
-class Map:
+class _Shaped:
+    """A declaration with axes, in the notation of einops."""
+
+    dims: str
+    _what: ClassVar[str] = "tensor"
+
+    def __post_init__(self) -> None:
+        if re.sub(r"\w+|\( *\w[\w ]*\)|\s", "", self.dims) or not self.dims.strip():
+            raise ValueError(f"dims={self.dims!r} cannot be read; write for example 'b c 1 1' or 'b (h w) (h w)'")
+
+    @property
+    def axes(self) -> tuple[tuple[str, ...], ...]:
+        """Each axis as the tuple of names whose product it is: ``(("b",), ("h", "w"), ("h", "w"))``."""
+        return tuple(tuple(part.strip("()").split()) for part in re.findall(r"\([^)]*\)|\w+", self.dims))
+
+    def sizes(self, shape: tuple[int, ...], known: dict[str, int]) -> dict[str, int]:
+        """Match a real shape with the declaration.
+
+        :param shape: the tensor's shape.
+        :param known: sizes already known by name (``{"b": 2, "c": 8, "h": 5, "w": 7}``).
+        :returns: ``known`` and the sizes that this shape adds to it.
+        :raises ValueError: where the shape is not the declared one.
+        """
+        found = dict(known)
+        told = f"the {self._what} has shape {tuple(shape)}, declared {self.dims!r}"
+        if len(shape) != len(self.axes):
+            raise ValueError(f"{told}: {len(self.axes)} axes")
+        for size, names in zip(shape, self.axes, strict=True):
+            unknown = [n for n in names if not n.isdigit() and n not in found]
+            rest = prod(int(n) if n.isdigit() else found[n] for n in names if n not in unknown)
+            if len(unknown) == 1 and rest and size % rest == 0:
+                found[unknown[0]] = size // rest
+            elif unknown or size != rest:
+                raise ValueError(f"{told} with {found}")
+        return found
+
+
+@dataclass(frozen=True)
+class Step(_Shaped):
+    """The declaration of one step of the paper's equations: a tensor that :meth:`Attention.step` marks.
+
+    :param dims: its axes, as for a :class:`Map`.
+    :param zone: the part of the mechanism that it belongs to, in the paper's word: ``squeeze``, ``excite``.
+    :param about: one line for a reader: what the numbers are.
+    :param symbol: in TeX, as the equations of the block's docstring have it, without indices; by default the name
+        under which the step is declared.
+    :raises ValueError: for an unreadable ``dims``, or an empty ``zone`` or ``about``.
+    """
+
+    zone: str = ""
+    about: str = ""
+    symbol: str = ""
+    _what: ClassVar[str] = "step"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.zone.strip() or not self.about.strip():
+            raise ValueError(f"zone={self.zone!r}, about={self.about!r}: a step says where it belongs and what it is")
+
+
+@dataclass(frozen=True)
+class Map(_Shaped):
     """The declaration of one attention map.
 
     :param dims: its axes, in the notation of einops: ``"b c 1 1"``, ``"b (h w) (h w)"``. A number is an exact
@@ -61,59 +116,67 @@ class Map:
     :raises ValueError: for an unknown kind, an unreadable ``dims``, or ``sums`` outside ``dims``.
     """
 
-    dims: str
     kind: str = "sigmoid"
     sums: tuple[int, ...] = ()
     about: str = ""
+    _what: ClassVar[str] = "map"
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"kind={self.kind!r} is not one of {', '.join(KINDS)}")
-        if re.sub(r"\w+|\( *\w[\w ]*\)|\s", "", self.dims) or not self.dims.strip():
-            raise ValueError(f"dims={self.dims!r} cannot be read; write for example 'b c 1 1' or 'b (h w) (h w)'")
+        super().__post_init__()
         if not all(0 <= axis < len(self.axes) for axis in self.sums) or len(set(self.sums)) < len(self.sums):
             raise ValueError(f"sums={self.sums} names an axis outside dims={self.dims!r}, or one twice")
         if (self.kind == "softmax") != bool(self.sums):
             raise ValueError(f"kind={self.kind!r} with sums={self.sums}: softmax maps, and only they, name their sums")
 
-    @property
-    def axes(self) -> tuple[tuple[str, ...], ...]:
-        """Each axis as the tuple of names whose product it is: ``(("b",), ("h", "w"), ("h", "w"))``."""
-        return tuple(tuple(part.strip("()").split()) for part in re.findall(r"\([^)]*\)|\w+", self.dims))
 
-    def sizes(self, shape: tuple[int, ...], known: dict[str, int]) -> dict[str, int]:
-        """Match a real shape with the declaration.
+#: Who is told of each step while a block runs: its block, its name and its value.
+Watch = Callable[["Attention", str, Tensor], None]
+_WATCHES: list[Watch] = []
 
-        :param shape: the map's shape.
-        :param known: sizes already known by name (``{"b": 2, "c": 8, "h": 5, "w": 7}``).
-        :returns: ``known`` and the sizes that this shape adds to it.
-        :raises ValueError: where the shape is not the declared one.
-        """
-        found = dict(known)
-        if len(shape) != len(self.axes):
-            raise ValueError(f"the map has shape {tuple(shape)}, declared {self.dims!r}: {len(self.axes)} axes")
-        for size, names in zip(shape, self.axes, strict=True):
-            unknown = [n for n in names if not n.isdigit() and n not in found]
-            rest = prod(int(n) if n.isdigit() else found[n] for n in names if n not in unknown)
-            if len(unknown) == 1 and rest and size % rest == 0:
-                found[unknown[0]] = size // rest
-            elif unknown or size != rest:
-                raise ValueError(f"the map has shape {tuple(shape)}, declared {self.dims!r} with {found}")
-        return found
+
+@contextmanager
+def watching(watch: Watch) -> Iterator[None]:
+    """Be told of every step of every block that runs meanwhile, in the order in which they are computed.
+
+    >>> with watching(lambda block, name, value: print(name, tuple(value.shape))):
+    ...     block.attend(x)
+
+    :param watch: called with the block, the step's name as ``block.steps`` declares it, and the tensor.
+    """
+    _WATCHES.append(watch)
+    try:
+        yield
+    finally:
+        _WATCHES.remove(watch)
 
 
 class Attention(nn.Module):
     """Base class of all attention blocks.
 
-    A subclass declares ``maps`` in its constructor and writes :meth:`attend`, its paper's equations, literally.
-    ``forward`` is overridden where a faster form of the same function exists, and where the inputs are others than one
-    tensor ``x``: it names the inputs that ``attend`` names.
+    A subclass declares ``maps`` and ``steps`` in its constructor and writes :meth:`attend`, its paper's equations,
+    literally; there it marks each declared step: ``z = self.step("z", x.mean((2, 3)))``. ``forward`` is overridden
+    where a faster form of the same function exists, and where the inputs are others than one tensor ``x``: it names
+    the inputs that ``attend`` names.
 
     ``torch.fx`` follows a block whose module wraps the functions of einops that it calls: below its imports stands
     ``torch.fx.wrap("rearrange")``.
     """
 
     maps: dict[str, Map]
+    steps: dict[str, Step]
+
+    def step(self, name: str, value: Tensor) -> Tensor:
+        """Mark a step of the paper's equations: the value is returned as it is, compiled and exported too.
+
+        :param name: as ``self.steps`` declares it.
+        :param value: what was computed.
+        :returns: ``value`` itself.
+        """
+        for watch in _WATCHES:
+            watch(self, name, value)
+        return value
 
     def attend(self, *inputs: Any, **named: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the output and the maps that led to it.
@@ -151,7 +214,8 @@ class Attention(nn.Module):
 class Gate(Attention):
     """The commonest attention block: one map, multiplied onto the input.
 
-    A subclass writes :meth:`weights`; the output is ``x · weights(x)``, the map broadcast over the axes of size 1.
+    A subclass writes :meth:`weights`; the output is ``x · weights(x)``, the map broadcast over the axes of size 1, and
+    is marked as the step ``y``.
     """
 
     def weights(self, x: Tensor) -> Tensor:
@@ -162,34 +226,7 @@ class Gate(Attention):
         """Compute ``x · weights(x)`` and return it with the gate, under its declared name."""
         gate = self.weights(x)
         (name,) = self.maps
-        return x * gate, {name: gate}
-
-
-def starting(layer: nn.Module, start: Callable[[nn.Module], Any]) -> nn.Module:
-    """Give a layer a start of its own, now and whenever its ``reset_parameters`` is called.
-
-    Its class stays the one that PyTorch's tools know.
-
-    :param layer: changed in place.
-    :param start: sets the layer's parameters; a function of a module, such as :func:`zeros`, so that it can be pickled.
-    :returns: the layer.
-    """
-    layer.reset_parameters = partial(_restart, layer, start)
-    with torch.no_grad():
-        start(layer)
-    return layer
-
-
-def _restart(layer: nn.Module, start: Callable[[nn.Module], Any]) -> None:
-    type(layer).reset_parameters(layer)
-    with torch.no_grad():
-        start(layer)
-
-
-def zeros(layer: nn.Module) -> None:
-    """Set the parameters of a layer to 0: a :func:`starting` in which it lets nothing through."""
-    for parameter in layer.parameters():
-        parameter.zero_()
+        return self.step("y", x * gate), {name: gate}
 
 
 def check_input(x: Any, dims: str = "b c h w", *, name: str = "x", **sizes: int) -> None:
@@ -242,7 +279,7 @@ def check_training(x: Any, over: str = "b h w", dims: str = "b c h w", *, name: 
     :param name: what the message calls it.
     :raises ValueError: where those axes hold one number.
     """
-    if isinstance(x, Proxy) or prod(x.shape[dims.split().index(letter)] for letter in over.split()) != 1:
+    if isinstance(x, Proxy) or prod([x.shape[dims.split().index(letter)] for letter in over.split()]) != 1:
         return
     what = "samples" if over == "b" else "numbers a channel"
     raise ValueError(
@@ -291,65 +328,3 @@ def check_divides(**arguments: int) -> None:
     if whole % part:
         allowed = ", ".join(str(d) for d in range(1, whole + 1) if whole % d == 0)
         raise ValueError(f"{what}={whole} is not divisible by {by}={part}; allowed for {by}: {allowed}")
-
-
-def wide(dtype: torch.dtype) -> torch.dtype:
-    """Return the type in which long sums, squares and softmax are taken: float32 for half precision, else ``dtype``.
-
-    float16 ends at 65504: 700 values of 100 have a larger sum, and the product of two vectors of 256 values of 16 is
-    larger too.
-    """
-    return torch.promote_types(dtype, torch.float32)
-
-
-def full_precision(x: Tensor) -> AbstractContextManager[Any]:
-    """Switch autocast off for the body of a ``with``, where there is one and it is on."""
-    kind = x.device.type
-    on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-    return torch.autocast(kind, enabled=False) if on else nullcontext()
-
-
-def has_tangent(*tensors: Tensor) -> bool:
-    """Say whether a derivative is being carried forwards through one of the tensors, as by ``torch.func.jvp``."""
-    if torch.compiler.is_compiling() or any(isinstance(t, Proxy) for t in tensors):
-        return False
-    return any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)
-
-
-def first_derivatives(y: Tensor, *sources: Tensor) -> Tensor:
-    """Mark the result of a fused kernel that has first derivatives alone: a second one is refused in our words.
-
-    :param y: what the kernel made; returned as it is.
-    :param sources: the tensors that it was made of.
-    """
-    if not torch.compiler.is_compiling() and not isinstance(y, Proxy):
-        for source in sources:
-            if source.requires_grad and "ScaledDotProduct" in (y.grad_fn.name() if y.grad_fn else ""):
-                source.register_hook(_once)
-    return y
-
-
-def _once(gradient: Tensor | None) -> Tensor | None:
-    return None if gradient is None else _Once.apply(gradient)
-
-
-class _Once(torch.autograd.Function):
-    """The identity on a gradient; a gradient of it is refused."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(gradient: Tensor) -> Tensor:
-        return gradient.view_as(gradient)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Keep nothing."""
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> NoReturn:
-        raise NotImplementedError(
-            "a second derivative was asked of a block whose forward uses a fused kernel, which has only the first; "
-            "block.attend(x)[0] is the same function and has both, and so has forward inside "
-            "torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)"
-        )

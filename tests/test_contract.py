@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import attention
 from attention.contract import (
     KINDS,
     Attention,
@@ -19,12 +20,8 @@ from attention.contract import (
     check_input,
     check_positive,
     check_training,
-    full_precision,
-    has_tangent,
-    starting,
-    wide,
-    zeros,
 )
+from attention.numerics import full_precision, has_tangent, starting, wide, zeros
 
 KNOWN = {"b": 2, "c": 8, "h": 5, "w": 7}
 
@@ -346,3 +343,12 @@ def test_divisors() -> None:
         ValueError, match=r"^channels=8 is not divisible by reduction=16; allowed for reduction: 1, 2, 4, 8$"
     ):
         check_divides(channels=8, reduction=16)
+
+
+@pytest.mark.parametrize("name", ["cbam", "non_local", "sk"])
+def test_blocks_that_look_at_the_batch_in_training_compile_whole(name: str) -> None:
+    """The check that a normalisation sees more than one number is part of what is compiled."""
+    options = {"cbam": {"reduction": 2, "norm": True}, "non_local": {}, "sk": {"groups": 2}}[name]
+    block, x = attention.create(name, 8, **options).train(), torch.randn(2, 8, 5, 6)
+    torch._dynamo.reset()
+    torch.testing.assert_close(torch.compile(block, fullgraph=True, backend="aot_eager")(x), block(x))

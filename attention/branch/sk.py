@@ -5,7 +5,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from attention.contract import Attention, Map, check_divides, check_input, check_positive, check_training, wide
+from attention.contract import Attention, Map, Step, check_divides, check_input, check_positive, check_training
+from attention.numerics import wide
 
 __all__ = ["SelectiveKernel"]
 
@@ -68,6 +69,13 @@ class SelectiveKernel(Attention):
         self.maps = {
             "branch": Map("b m c 1 1", "softmax", sums=(1,), about="how much this channel takes from this branch")
         }
+        self.steps = {
+            "u": Step("b m c p q", "split", "what each branch sees"),
+            "s": Step("b c", "fuse", "the mean of each channel of all branches together"),
+            "z": Step("b d", "fuse", "the summary from which the choice is made"),
+            "a": Step("b m c", "select", "how much each channel takes from each branch"),
+            "v": Step("b c p q", "select", "the weighted sum of the branches"),
+        }
         hidden = max(channels // reduction, floor)
         self.kernels = nn.ModuleList(
             nn.Sequential(
@@ -99,9 +107,10 @@ class SelectiveKernel(Attention):
         :returns: (batch, branches, channels, 1, 1).
         """
         total = u.sum((1, 3, 4), dtype=wide(u.dtype))  # b m c h w -> b c
-        s = total / (u.shape[-2] * u.shape[-1])  # fuse, equations (1) and (2)
-        z = self.fuse(s.to(u.dtype))  # equations (3) and (4)
+        s = self.step("s", total / (u.shape[-2] * u.shape[-1]))  # fuse, equations (1) and (2)
+        z = self.step("z", self.fuse(s.to(u.dtype)))  # equations (3) and (4)
         a = torch.stack([matrix(z) for matrix in self.select], dim=1).softmax(dim=1)  # equation (5)
+        self.step("a", a)
         return rearrange(a, "b m c -> b m c 1 1")
 
     def attend(self, x: Float[Tensor, "batch channels height width"]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -113,6 +122,6 @@ class SelectiveKernel(Attention):
         check_input(x, "b c h w", c=self.channels)
         if self.training:
             check_training(x, "b")  # W s is normalised over the batch alone
-        u = self.split(x)
+        u = self.step("u", self.split(x))
         a = self.weights(u)
-        return (a * u).sum(1), {"branch": a}  # b m c h w -> b c h w
+        return self.step("v", (a * u).sum(1)), {"branch": a}  # b m c h w -> b c h w

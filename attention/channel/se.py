@@ -5,7 +5,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from attention.contract import Gate, Map, check_divides, check_flags, check_input, check_positive
+from attention.contract import Gate, Map, Step, check_divides, check_flags, check_input, check_positive
 
 __all__ = ["SqueezeExcitation"]
 
@@ -50,6 +50,11 @@ class SqueezeExcitation(Gate):
         check_divides(channels=channels, reduction=reduction)
         self.channels = channels
         self.maps = {"channel": Map("b c 1 1", "sigmoid", about="how much of this channel passes")}
+        self.steps = {
+            "z": Step("b c", "squeeze", "the mean of each channel"),
+            "s": Step("b c", "excite", "how much of each channel passes"),
+            "y": Step("b c h w", "scale", "each channel times its gate", symbol=r"\tilde x"),
+        }
         self.reduce = nn.Linear(channels, channels // reduction, bias=bias)
         self.expand = nn.Linear(channels // reduction, channels, bias=bias)
 
@@ -60,6 +65,6 @@ class SqueezeExcitation(Gate):
         :returns: the gates, (batch, channels, 1, 1).
         """
         check_input(x, "b c h w", c=self.channels)
-        z = x.mean((2, 3))  # b c h w -> b c: squeeze, equation (2)
-        s = self.expand(self.reduce(z).relu()).sigmoid()  # excitation, equation (3)
+        z = self.step("z", x.mean((2, 3)))  # b c h w -> b c: squeeze, equation (2)
+        s = self.step("s", self.expand(self.reduce(z).relu()).sigmoid())  # excitation, equation (3)
         return rearrange(s, "b c -> b c 1 1")

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from attention.contract import (
     Attention,
     Map,
+    Step,
     check_divides,
     check_flags,
     check_input,
     check_positive,
     check_training,
-    starting,
-    zeros,
 )
+from attention.numerics import starting, zeros
 
 __all__ = ["ORDERS", "ConvolutionalBlockAttention"]
 
@@ -98,6 +98,14 @@ class ConvolutionalBlockAttention(Attention):
             "channel": Map("b c 1 1", "sigmoid", about="how much of this channel passes"),
             "space": Map("b 1 h w", "sigmoid", about="how much of this position passes, in all channels"),
         }
+        self.steps = {
+            "z": Step("2 b c", "channels", "the mean and the maximum of each channel"),
+            "Mc": Step("b c 1 1", "channels", "how much of each channel passes", symbol="M_c"),
+            "F1": Step("b c h w", "channels", "what the first gate lets through", symbol="F'"),
+            "t": Step("b 2 h w", "positions", "the mean and the maximum of each position, over its channels"),
+            "Ms": Step("b 1 h w", "positions", "how much of each position passes", symbol="M_s"),
+            "F2": Step("b c h w", "positions", "what both gates let through", symbol="F''"),
+        }
         self.reduce = nn.Linear(channels, channels // reduction, bias=bias)
         self.expand = nn.Linear(channels // reduction, channels, bias=bias)
         self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
@@ -108,14 +116,15 @@ class ConvolutionalBlockAttention(Attention):
     def channel_gate(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels 1 1"]:
         """Compute the channels' gate $M_c$ from the statistics over positions, equation (2)."""
         z = torch.stack([_STATISTICS[each](x, (2, 3)) for each in self.statistics])  # b c h w -> two b c
+        self.step("z", z)
         a = self.expand(self.reduce(z).relu())  # the same layers for both
-        return rearrange(a.sum(0).sigmoid(), "b c -> b c 1 1")
+        return self.step("Mc", rearrange(a.sum(0).sigmoid(), "b c -> b c 1 1"))
 
     def space_gate(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch 1 height width"]:
         """Compute the positions' gate $M_s$ from the statistics over channels, equation (3)."""
         # b c h w -> b two h w. With the axis kept: inductor cannot compile a stack of maps for any height and width.
-        s = torch.cat([_STATISTICS[each](x, 1, keepdim=True) for each in self.statistics], dim=1)
-        return self.norm(self.conv(s)).sigmoid()
+        t = self.step("t", torch.cat([_STATISTICS[each](x, 1, keepdim=True) for each in self.statistics], dim=1))
+        return self.step("Ms", self.norm(self.conv(t)).sigmoid())
 
     def attend(
         self, x: Float[Tensor, "batch channels height width"]
@@ -130,10 +139,10 @@ class ConvolutionalBlockAttention(Attention):
             check_training(x)
         if self.order == "space-channel":
             space = self.space_gate(x)
-            seen = x * space
+            seen = self.step("F1", x * space)
             channel = self.channel_gate(seen)
-            return seen * channel, {"channel": channel, "space": space}
+            return self.step("F2", seen * channel), {"channel": channel, "space": space}
         channel = self.channel_gate(x)
-        seen = x * channel
+        seen = self.step("F1", x * channel)
         space = self.space_gate(x if self.order == "parallel" else seen)
-        return seen * space, {"channel": channel, "space": space}
+        return self.step("F2", seen * space), {"channel": channel, "space": space}

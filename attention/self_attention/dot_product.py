@@ -6,18 +6,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from attention.contract import (
-    Attention,
-    Map,
-    check_divides,
-    check_flags,
-    check_input,
-    check_positive,
-    first_derivatives,
-    full_precision,
-    has_tangent,
-    wide,
-)
+from attention.contract import Attention, Map, Step, check_divides, check_flags, check_input, check_positive
+from attention.numerics import first_derivatives, full_precision, has_tangent, wide
 
 __all__ = ["DotProductAttention"]
 
@@ -63,6 +53,13 @@ class DotProductAttention(Attention):
         self.heads = heads
         about = "how much of the value at the second position the first takes, for each head"
         self.maps = {"pairs": Map("b n (h w) (h w)", "softmax", sums=(3,), about=about)}
+        self.steps = {
+            "Q": Step("b n (h w) d", "project", "what each position looks for"),
+            "K": Step("b n (h w) d", "project", "what each position is found by"),
+            "V": Step("b n (h w) d", "project", "what each position gives"),
+            "A": Step("b n (h w) (h w)", "compare", "how much each position takes of each other"),
+            "Y": Step("b n (h w) d", "read", "the weighted mean of the values, for each position"),
+        }
         self.queries = nn.Linear(channels, channels, bias=bias)
         self.keys = nn.Linear(channels, channels, bias=bias)
         self.values = nn.Linear(channels, channels, bias=bias)
@@ -78,8 +75,8 @@ class DotProductAttention(Attention):
         q, k, v = self._project(x)
         with full_precision(x):
             similarity = q.to(wide(q.dtype)) @ k.to(wide(k.dtype)).transpose(-1, -2) / q.shape[-1] ** 0.5
-            pairs = similarity.softmax(dim=-1).to(q.dtype)
-        return self._merge(pairs @ v, x), {"pairs": pairs}
+            pairs = self.step("A", similarity.softmax(dim=-1).to(q.dtype))
+        return self._merge(self.step("Y", pairs @ v), x), {"pairs": pairs}
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Compute the output without holding the matrix of all pairs.
@@ -98,7 +95,7 @@ class DotProductAttention(Attention):
         tokens = rearrange(x, "b c h w -> b (h w) c")
         project = (self.queries, self.keys, self.values)
         q, k, v = (rearrange(layer(tokens), "b i (n d) -> b n i d", n=self.heads) for layer in project)
-        return q, k, v
+        return self.step("Q", q), self.step("K", k), self.step("V", v)
 
     def _merge(self, y: Tensor, x: Tensor) -> Tensor:
         """Concatenate the heads, mix them, and put the positions back where they were."""

@@ -9,18 +9,14 @@ from torch.nn.functional import max_pool2d, pad, scaled_dot_product_attention
 from attention.contract import (
     Attention,
     Map,
+    Step,
     check_divides,
     check_flags,
     check_input,
     check_positive,
     check_training,
-    first_derivatives,
-    full_precision,
-    has_tangent,
-    starting,
-    wide,
-    zeros,
 )
+from attention.numerics import first_derivatives, full_precision, has_tangent, starting, wide, zeros
 
 __all__ = ["SIMILARITIES", "NonLocal"]
 
@@ -105,6 +101,7 @@ class NonLocal(Attention):
         inner = channels // reduction
         self.factor = inner**-0.5 if scale else 1.0
         self.maps = {"pairs": _map(similarity, subsample)}
+        self.steps = _steps(similarity)
         self.g = nn.Conv2d(channels, inner, 1, bias=bias)
         if similarity != "gaussian":
             self.theta = nn.Conv2d(channels, inner, 1, bias=bias)
@@ -126,10 +123,10 @@ class NonLocal(Attention):
         queries, keys = self._queries_and_keys(x, seen)
         with full_precision(x):
             pairs = self._pairs(*(t.to(wide(t.dtype)) for t in (queries, keys)))
-        values = _positions(self.g(seen))
+        values = self.step("g", _positions(self.g(seen)))
         with full_precision(x):
-            y = pairs @ values.to(pairs.dtype)
-        return self._add(y.to(values.dtype), x), {"pairs": pairs.to(values.dtype)}
+            y = self.step("f", pairs) @ values.to(pairs.dtype)
+        return self._add(self.step("y", y.to(values.dtype)), x), {"pairs": pairs.to(values.dtype)}
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Compute the output without holding the matrix of all pairs, unless that is smaller than what replaces it.
@@ -167,7 +164,8 @@ class NonLocal(Attention):
     def _queries_and_keys(self, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         if self.similarity == "gaussian":
             return _positions(x), _positions(seen)
-        return _positions(self.theta(x)), _positions(self.phi(seen))
+        theta, phi = _positions(self.theta(x)), _positions(self.phi(seen))
+        return self.step("theta", theta), self.step("phi", phi)
 
     def _pairs(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Compute the factor of each pair, in at least float32."""
@@ -180,7 +178,8 @@ class NonLocal(Attention):
         return (similarity if self.factor == 1 else self.factor * similarity).softmax(dim=2)
 
     def _add(self, y: Tensor, x: Tensor) -> Tensor:
-        return x + self.norm(self.out(_picture(y, x)))  # in this order the layout in memory stays that of x
+        z = x + self.norm(self.out(_picture(y, x)))  # in this order the layout in memory stays that of x
+        return self.step("z", z)
 
 
 def _small(x: Tensor, seen: Tensor) -> bool:
@@ -201,6 +200,20 @@ def _map(similarity: str, subsample: int) -> Map:
     if similarity.endswith("gaussian"):
         return Map(dims, "softmax", sums=(2,), about="how much of what the second position offers the first takes")
     return Map(dims, "real", about="the factor, of either sign, with which the first position adds what the second has")
+
+
+def _steps(similarity: str) -> dict[str, Step]:
+    embedded = {
+        "theta": Step("b (h w) d", "embed", "what each position looks for", symbol=r"\theta"),
+        "phi": Step("b m d", "embed", "what each position that is looked at is found by", symbol=r"\phi"),
+    }
+    return {
+        **({} if similarity == "gaussian" else embedded),
+        "g": Step("b m d", "embed", "what each position that is looked at gives"),
+        "f": Step("b (h w) m", "compare", "the factor of each pair: its similarity, normalised"),
+        "y": Step("b (h w) d", "sum", "the weighted mean, for each position"),
+        "z": Step("b c h w", "sum", "the mean, widened, and added to what was there"),
+    }
 
 
 def _positions(x: Tensor) -> Tensor:

@@ -9,17 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attention.contract import (
-    Attention,
-    Map,
-    check_flags,
-    check_input,
-    check_positive,
-    full_precision,
-    has_tangent,
-    starting,
-    wide,
-)
+from attention.contract import Attention, Map, Step, check_flags, check_input, check_positive
+from attention.numerics import full_precision, has_tangent, starting, wide
 
 __all__ = ["SpatialTransformer"]
 
@@ -90,6 +81,13 @@ class SpatialTransformer(Attention):
             "theta": Map("b 2 3", "real", about="the matrix that leads from output to input; scale > 1 shows more"),
             "grid": Map(dims, "real", about="where each output pixel looks: x, then y, from -1 to 1"),
         }
+        places = r"\begin{pmatrix} x^s_i \\ y^s_i \end{pmatrix}"
+        self.steps = {
+            "theta": Step("b k", "localise", "the numbers that the localiser chooses", symbol=r"\theta"),
+            "A": Step("b 2 3", "localise", "the matrix that they make", symbol=r"A_\theta"),
+            "grid": Step("b p q 2", "grid", "where each output pixel looks: x, then y", symbol=places),
+            "V": Step("b c p q", "sample", "what it sees there"),
+        }
         self.localiser = localiser
         self.head = nn.Linear(self.features, len(IDENTITY[transform]))
         if identity:
@@ -104,11 +102,11 @@ class SpatialTransformer(Attention):
         check_input(x)
         found = self.localiser(x)
         _check_found(found, x, self.features)
-        theta = self.head(found)
+        theta = self.step("theta", self.head(found))
         if self.transform == "attention":  # equation (2)
             s, tx, ty = theta.unbind(dim=1)
             theta = torch.stack([s, torch.zeros_like(s), tx, torch.zeros_like(s), s, ty], dim=1)
-        return rearrange(theta, "b (i j) -> b i j", i=2)
+        return self.step("A", rearrange(theta, "b (i j) -> b i j", i=2))
 
     def grid(self, theta: Float[Tensor, "batch 2 3"], height: int, width: int) -> Float[Tensor, "batch h w 2"]:
         """Map the centre of each output pixel to the place in the input that it shows, equation (1).
@@ -120,7 +118,7 @@ class SpatialTransformer(Attention):
         :param width: of the output.
         :returns: x and y, from −1 to 1 inside the input, (batch, height, width, 2).
         """
-        return _look(_targets(height, width, theta, self.align_corners), theta)
+        return self.step("grid", _look(_targets(height, width, theta, self.align_corners), theta))
 
     def attend(
         self, x: Float[Tensor, "batch channels height width"]
@@ -136,7 +134,7 @@ class SpatialTransformer(Attention):
         down = (1 - (rearrange(ys, "b i j -> b i j 1") - n).abs()).relu()  # max(0, 1 − |y − n|)
         with full_precision(u):
             v = einsum(u, down, across, "b c n m, b i j n, b i j m -> b c i j")
-        return v.to(x.dtype), {"theta": theta, "grid": grid.to(x.dtype)}
+        return self.step("V", v.to(x.dtype)), {"theta": theta, "grid": grid.to(x.dtype)}
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels h w"]:
         """Compute the output alone: the four pixels around each place are read, and no others."""

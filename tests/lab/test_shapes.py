@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from einops import rearrange, reduce
 from torch import nn
 
+import attention
 from attention.contract import Attention, Map
 from attention.lab import style
 from attention.lab.shapes import alt_text, diagram, draw, summary, table, trace
@@ -599,6 +600,27 @@ def test_a_resnet_takes_work_in_step_with_its_size():
     _, many = calls(diagram, found)
     assert many / len(found.nodes) < 1.5 * few / len(small.nodes) < 15_000
     assert faults(diagram(trace(module, x, depth=1))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("se", {"reduction": 2}, {"z": ("z", "squeeze"), "s": ("s", "excite"), "y": (r"\tilde x", "scale")}),
+        ("dot_product", {}, {"A": ("A", "compare"), "Y": ("Y", "read")}),
+        ("cbam", {"reduction": 2}, {"Mc": ("M_c", "channels"), "F2": ("F''", "positions")}),
+    ],
+)
+def test_the_steps_of_a_block_are_in_the_run(name, options, expected):
+    module = nn.Sequential(nn.ReLU(), attention.create(name, 8, **options))
+    x = torch.randn(2, 8, 3, 4)
+    runs = [trace(module, x), trace(module, x).visible()]
+    if name == "dot_product":  # its forward goes another way, on which not all steps are computed
+        runs = [trace(Calls(lambda self, x: self.block.attend(x)[0], block=module[1]), x)]
+    for run in runs:
+        found = {node.step: (node.symbol, node.zone) for node in run.nodes if node.step}
+        assert expected.items() <= found.items()
+        # The keys are transposed at once: two rearrangements in a row are drawn as one, which is no step.
+        assert set(module[1].steps) - set(found) == ({"K"} if name == "dot_product" else set())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU at hand")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from attention.channel.se import SqueezeExcitation
-from attention.contract import Attention, Map, check_input, check_positive
+from attention.contract import Attention, Map, Step, check_input, check_positive
 from tests.channel.test_se import SPEC as SE
 from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases
 
@@ -27,7 +27,11 @@ torch.fx.wrap("rearrange")
 
 
 class Context(Attention):
-    """Add to every position, scaled by γ = 0 at the start, the mean of all positions under a softmax.
+    r"""Add to every position, scaled by γ = 0 at the start, the mean of all positions under a softmax.
+
+    $$
+    a_j = \frac{e^{k^\top x_j}}{\sum_m e^{k^\top x_m}}, \qquad y_i = x_i + \gamma \sum_j a_j x_j
+    $$
 
     :param channels: number of channels.
     :raises TypeError: for a ``channels`` that is not an ``int``; for an input that is no floating-point tensor.
@@ -41,6 +45,10 @@ class Context(Attention):
         (self.channels,) = check_positive(channels=channels)
         channels = self.channels
         self.maps = {"position": Map("b (h w)", "softmax", sums=(1,), about="how much of this position is added")}
+        self.steps = {
+            "a": Step("b (h w)", "compare", "how much of this position is added"),
+            "y": Step("b c h w", "add", "the mean, added to what was there"),
+        }
         self.key = nn.Conv2d(channels, 1, 1, bias=False)
         self.gamma = nn.Parameter(torch.tensor(self.start))
 
@@ -50,10 +58,11 @@ class Context(Attention):
 
     def attend(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         check_input(x, c=self.channels)
-        position = self.normalise(self.key(x))
+        position = self.step("a", self.normalise(self.key(x)))
         # A matrix product; einsum would turn one over a single position into a product of elements, and law 6 see it.
         context = rearrange(x, "b c h w -> b c (h w)") @ rearrange(position, "b n -> b n 1")
-        return x + self.gamma * rearrange(context, "b c 1 -> b c 1 1"), {"position": position}
+        y = x + self.gamma * rearrange(context, "b c 1 -> b c 1 1")
+        return self.step("y", y), {"position": position}
 
     def normalise(self, scores: Tensor) -> Tensor:
         return rearrange(scores, "b 1 h w -> b (h w)").softmax(1)
@@ -134,7 +143,8 @@ class _SE(SqueezeExcitation):
 
     def weights(self, x: Tensor) -> Tensor:
         check_input(x, c=self.channels)
-        return rearrange(self.excite(self.squeeze(x)), "b c -> b c 1 1")
+        s = self.step("s", self.excite(self.step("z", self.squeeze(x))))
+        return rearrange(s, "b c -> b c 1 1")
 
     def squeeze(self, x: Tensor) -> Tensor:
         return x.mean((2, 3))
@@ -576,3 +586,57 @@ class SumsFirst(_SE):
 class HalfScores(Context):
     def normalise(self, scores):
         return super().normalise(scores * scores * scores.abs())
+
+
+# Law 14: steps
+
+
+@wrong("a step that is declared and never marked", 14, r"marks the steps \['s', 'y'\], declared \['s', 'y', 'z'\]")
+class UnmarkedStep(_SE):
+    def weights(self, x):
+        check_input(x, c=self.channels)
+        return rearrange(self.step("s", self.excite(self.squeeze(x))), "b c -> b c 1 1")
+
+
+@wrong("a step that is marked and not declared", 14, r"marks the steps \['hidden', 's', 'y', 'z'\], declared")
+class UndeclaredStep(_SE):
+    def excite(self, z):
+        return self.expand(self.step("hidden", self.reduce(z).relu())).sigmoid()
+
+
+@wrong("a step declared with other dims", 14, "the step has shape .*, declared 'b h w'")
+class StepOfOtherDims(_SE):
+    def __init__(self, channels, reduction=16, bias=False):
+        super().__init__(channels, reduction, bias)
+        self.steps = {**self.steps, "z": Step("b h w", "squeeze", "the mean of each position")}
+
+
+@wrong("an equation that is no step", 14, r"equation for \$h\$ is none of the steps")
+class EquationWithoutStep(_SE):
+    r"""The gate, with one equation more than the block has steps.
+
+    $$
+    z_c = \frac{1}{HW} \sum_{i,j} u_c(i, j), \qquad h = \delta(W_1 z), \qquad s = \sigma(W_2 h), \qquad
+    \tilde x_c = s_c u_c
+    $$
+    """
+
+
+@wrong("a step that the docstring does not write", 14, r"symbol \$s\$, which the docstring lacks")
+class StepWithoutEquation(_SE):
+    r"""The gate, without its excitation.
+
+    $$
+    z_c = \frac{1}{HW} \sum_{i,j} u_c(i, j), \qquad \tilde x_c = \sigma(W_2\, \delta(W_1 z))_c\, u_c
+    $$
+    """
+
+
+@wrong("no step at all", 14, "the block declares no steps")
+class NoSteps(_SE):
+    def __init__(self, channels, reduction=16, bias=False):
+        super().__init__(channels, reduction, bias)
+        self.steps = {}
+
+    def step(self, name, value):
+        return value

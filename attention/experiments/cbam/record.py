@@ -38,6 +38,7 @@ from attention.lab.training import compare
 
 CODE = [
     "attention/contract.py",
+    "attention/numerics.py",
     "attention/channel/se.py",
     "attention/hybrid/cbam.py",
     "attention/backbones/resnet.py",

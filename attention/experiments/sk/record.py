@@ -33,6 +33,7 @@ from attention.lab.training import compare
 
 CODE = [
     "attention/contract.py",
+    "attention/numerics.py",
     "attention/branch/sk.py",
     "attention/lab/training.py",
     "attention/lab/tasks/canvases.py",

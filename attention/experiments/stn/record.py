@@ -28,6 +28,7 @@ from attention.spatial.stn import SpatialTransformer
 
 CODE = [
     "attention/contract.py",
+    "attention/numerics.py",
     "attention/spatial/stn.py",
     "attention/lab/training.py",
     "attention/experiments/stn/tasks.py",

@@ -93,7 +93,8 @@ def _node(run: Recorder, number: dict[int, int], v: int, i: int, op: Operation |
     value = run.values[v]
     letters = tuple(label(value.axes, [d]) for d in range(len(value.axes)))
     dtype = str(value.tensor.dtype).removeprefix("torch.")
-    node = Node(number[v], value.name, tuple(value.tensor.shape), dtype, letters, role=value.role)
+    step = dict(zip(("step", "symbol", "zone"), value.step, strict=True))
+    node = Node(number[v], value.name, tuple(value.tensor.shape), dtype, letters, role=value.role, **step)
     if op is None:
         return node
     sources = tuple(number[s] for s in op.inputs if s in number)

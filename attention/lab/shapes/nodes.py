@@ -21,6 +21,9 @@ class Node:
     :param parameters: the parameters that went in: (qualified name, shape).
     :param role: ``input``, ``output`` or ``""``.
     :param quiet: whether only its layout changed: an axis of size 1 came or went, a tensor was expanded or copied.
+    :param step: the step of the equations that it is, as the block that computed it declares it; often empty.
+    :param symbol: that step's symbol, in TeX.
+    :param zone: the part of the mechanism that the step belongs to.
     """
 
     index: int
@@ -35,6 +38,9 @@ class Node:
     parameters: tuple[tuple[str, tuple[int, ...]], ...] = ()
     role: str = ""
     quiet: bool = False
+    step: str = ""
+    symbol: str = ""
+    zone: str = ""
 
 
 @dataclass(frozen=True)

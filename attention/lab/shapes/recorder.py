@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from attention.contract import Attention
+from attention.contract import Attention, watching
 from attention.lab.shapes import axes as ax
 from attention.lab.shapes.words import Call, describe, family, plain_name, reduced
 
@@ -32,12 +32,14 @@ class Value:
     :param axes: its axes.
     :param name: what the module calls it, where it does.
     :param role: ``input``, ``output`` or ``""``.
+    :param step: name, symbol and zone of the step that a block marked it as.
     """
 
     tensor: Tensor
     axes: ax.Axes
     name: str = ""
     role: str = ""
+    step: tuple[str, str, str] = ("", "", "")
 
 
 @dataclass
@@ -105,9 +107,15 @@ class Recorder(TorchFunctionMode):
                 stack.callback(m.register_forward_hook(self._leave).remove)
                 if isinstance(m, Attention):
                     m.attend = self._naming(m.attend)
-            with self:
+            with self, watching(self._mark):
                 outputs = self.module(*inputs)
         self._take_outputs(list(tensors(outputs)))
+
+    def _mark(self, block: Attention, name: str, value: Tensor) -> None:
+        """Note which step of its block's equations a tensor is."""
+        known, declared = self.known.get(id(value)), getattr(block, "steps", {}).get(name)
+        if known and known.value is not None and declared:
+            self.values[known.value].step = (name, declared.symbol or name, declared.zone)
 
     def _naming(self, attend: Callable) -> Callable:
         def named(*args: Any, **kwargs: Any) -> Any:

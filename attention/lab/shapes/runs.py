@@ -34,6 +34,8 @@ class Trace:
                 source = stands_for[node.index] = sources[0]
                 if node.name and not kept[source].name:
                     kept[source] = replace(kept[source], name=node.name)
+                if node.step and not kept[source].step:
+                    kept[source] = replace(kept[source], step=node.step, symbol=node.symbol, zone=node.zone)
             else:
                 stands_for[node.index] = node.index
                 kept[node.index] = replace(node, sources=sources)
