@@ -1,7 +1,7 @@
 """Where the time of a run went: by lane, and by chapter; and what it would be with all chapters written."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -87,18 +87,18 @@ def summary(results: Mapping[str, Result], about: Mapping[str, str], seconds: fl
     return "\n".join([*rows, "", f"{passed} passed, {failed} failed, {skipped} skipped"])
 
 
-def by_chapter(results: Mapping[str, Result], cores: int, *, whole: bool = True) -> str:
+def by_chapter(results: Mapping[str, Result], growing: Container[str], *, whole: bool = True) -> str:
     """Set the CPU seconds of each chapter in each lane as a table, and project them to a book that is complete.
 
     What belongs to no chapter, imports and the start of kernels and browsers included, stands under ``the rest``.
 
     :param results: by lane.
-    :param cores: how many cores the lanes shared.
+    :param growing: the lanes that grow with the number of chapters.
     :param whole: whether this was a run of everything, so that a projection makes sense.
     """
-    grown = {name: r for name, r in results.items() if r.chapters}
-    chapters = list(dict.fromkeys(chapter for r in grown.values() for chapter in r.chapters))
-    order = [entry.name for entry in registry.chapters() if entry.name in chapters]
+    written = [entry.name for entry in registry.chapters() if entry.ready]
+    grown = {name: r for name, r in results.items() if name in growing and r.chapters}
+    order = [name for name in written if any(name in r.chapters for r in grown.values())]
     width = [max(len(name), 6) for name in grown]
     head = " ".join(name.rjust(w) for name, w in zip(grown, width, strict=True))
     rows = ["", f"{'CPU seconds':<20} {head} {'all':>7}"]
@@ -112,8 +112,9 @@ def by_chapter(results: Mapping[str, Result], cores: int, *, whole: bool = True)
         rows.append(row(chapter, values, f"   ← above {AIM}" if sum(values) > AIM else ""))
     if not whole or not order:
         return "\n".join(rows)
-    means = [sum(r.chapters.values()) / len(order) for r in grown.values()]
-    rest = [max(0.0, r.cpu - sum(r.chapters.values())) for r in grown.values()]
+    spent = [sum(r.chapters.get(name, 0.0) for name in order) for r in grown.values()]
+    means = [each / len(order) for each in spent]
+    rest = [max(0.0, r.cpu - each) for r, each in zip(grown.values(), spent, strict=True)]
     rows += [row("a chapter on average", means), row("the rest", rest)]
     others = sum(r.cpu for name, r in results.items() if name not in grown)
     total = len(registry.chapters())
@@ -121,6 +122,6 @@ def by_chapter(results: Mapping[str, Result], cores: int, *, whole: bool = True)
     rows += [
         f"other lanes, which do not grow: {others:.0f}",
         f"with {total} chapters: {total} × {sum(means):.0f} + {sum(rest) + others:.0f} = {projected:.0f} CPU seconds, "
-        f"about {projected / min(cores, 2) / 60:.0f} minutes on two cores",
+        f"about {projected / 2 / 60:.0f} minutes on two cores",
     ]
     return "\n".join(rows)
