@@ -11,6 +11,7 @@ from tools.writing.new_chapter import layout
 COPIED = (
     *("settings.toml", "README.md", "pyproject.toml", "CITATION.cff", "_toc.yml", "book/references.bib"),
     "attention/__init__.pyi",
+    "book/api/works.md",
 )
 
 

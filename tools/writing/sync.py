@@ -1,8 +1,8 @@
 """Write everything that is stated in one place and shown in several.
 
 From ``attention/mechanisms.toml``, ``settings.toml`` and the package's version: every chapter's card and set-up cell,
-the README's table of chapters, the package's stub for type checkers, and the addresses in ``pyproject.toml`` and
-``CITATION.cff``. With ``--check`` it writes nothing and says what is not current.
+the README's table of chapters, the package's stub for type checkers, the table of what works with what, and the
+addresses in ``pyproject.toml`` and ``CITATION.cff``. With ``--check`` it writes nothing and says what is not current.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from tools.chapters import CARD, ROOT, Settings, notebook_path, read, settings, 
 
 #: The input for which a card states its figures: what ResNet-50's first stage puts out.
 SIZE = {"channels": 256, "height": 56, "width": 56}
+WORKING = ("<!-- works: begin -->", "<!-- works: end -->")
 #: What the package offers of its contract.
 CONTRACT = ("Attention", "Gate", "Map")
 TABLE = ("<!-- chapters: begin -->", "<!-- chapters: end -->")
@@ -179,6 +180,28 @@ def lines(root: Path, name: str, values: dict[str, str]) -> str:
     return new
 
 
+def works(root: Path) -> str:
+    """Return the page on what works with what, its table made of the Specs that hold the laws' exceptions."""
+    from tests.laws.discovery import specs  # they import torch, which little else here needs
+    from tests.laws.spec import WORKS
+
+    told = {name: spec.works() for name, spec in specs().items()}
+    lines = [f"| Block | {' | '.join(WORKS)} |", f"|:--|{':-:|' * len(WORKS)}"]
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for name, row in told.items():
+        short = entries()[name].short
+        lines.append(f"| {short} | {' | '.join('–' if row[column] else '✓' for column in WORKS)} |")
+        for column, reason in row.items():
+            if reason:
+                reasons.setdefault((column, reason), []).append(short)
+    lines.append("")
+    for (column, reason), shorts in reasons.items():
+        who = "no block" if len(shorts) == len(told) else f"not {', '.join(shorts)}"
+        lines.append(f"* *{column}*, {who}: {reason}.")
+    path = root / "book" / "api" / "works.md"
+    return between(path.read_text(encoding="utf-8"), WORKING, "\n".join(lines), "book/api/works.md")
+
+
 def stub(root: Path) -> str:
     """Return what a type checker reads of the package: the names that are found on first use, and what they are."""
     ready = [entry for entry in entries().values() if entry.ready]
@@ -212,6 +235,7 @@ def wanted(root: Path) -> Iterator[tuple[Path, Callable[[], str]]]:
     for entry in written():
         yield notebook_path(entry, root), partial(chapter, entry, root, where)
     yield root / "attention" / "__init__.pyi", partial(stub, root)
+    yield root / "book" / "api" / "works.md", partial(works, root)
     yield root / "README.md", partial(readme, root, where)
     links = {"Homepage = ": where.site, "Repository = ": where.repository}
     yield root / "pyproject.toml", partial(lines, root, "pyproject.toml", links)
