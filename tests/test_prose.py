@@ -2,7 +2,11 @@
 
 import io
 import re
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import matplotlib as mpl
 import pytest
@@ -18,6 +22,7 @@ from attention.registry import chapters, entries
 from tools.writing import figures
 
 ROOT = Path(__file__).resolve().parent.parent
+LAWS = ROOT / "book" / "api" / "laws.md"
 PAGES = sorted((ROOT / "book").rglob("*.md"))
 GLOSSARY = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
 INTRO = (ROOT / "book" / "intro.md").read_text(encoding="utf-8")
@@ -156,10 +161,35 @@ def test_pictures_exist_and_have_alt_text(page: Path) -> None:
         assert re.search(r"^:alt: \S.{40,}", block, re.MULTILINE)
 
 
-@each_page
-def test_python_on_a_page_runs(page: Path) -> None:
-    for code in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
-        exec(compile(code, page.name, "exec"), {})
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], dict[str, Any]]:
+    """Run the Python of a page from top to bottom, as a module; return what it defines."""
+
+    def run(page: Path) -> dict[str, Any]:
+        module = ModuleType(f"page_{page.stem}")
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        for code in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+            exec(compile(code, page.name, "exec"), module.__dict__)
+        return module.__dict__
+
+    return run
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != LAWS], ids=lambda page: page.stem)
+def test_python_on_a_page_runs(page: Path, run: Callable[[Path], dict[str, Any]]) -> None:
+    run(page)
+
+
+def test_the_page_on_laws_prints_what_it_shows(
+    capsys: pytest.CaptureFixture[str], run: Callable[[Path], dict[str, Any]]
+) -> None:
+    page = LAWS
+    defined = run(page)
+    (shown,) = re.findall(r"^```text\n(.*?)^```\n<!-- printed: end", page.read_text(encoding="utf-8"), re.M | re.S)
+    assert shown.split() == capsys.readouterr().out.split()
+    assert set(defined["report"].broken) == {"normalised_axis", "gradients_arrive", "half_precision"}
+    assert "of query.bias never received a gradient" in defined["report"].broken["gradients_arrive"]
+    assert "torch.float16, inputs up to 1000, is not finite" in defined["report"].broken["half_precision"]
 
 
 def test_the_number_of_chapters_is_right() -> None:

@@ -11,7 +11,7 @@ from torch import nn
 import attention
 from attention.contract import Attention
 from attention.lab.live import KNOWN, written_down
-from tests.laws.spec import randomise
+from attention.laws import randomise
 from tests.laws.steps import steps_of
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from attention.contract import Attention
-from tests.laws.running import EXAMPLES, excepting, for_all, for_fixed, law, naming, same
+from attention.laws import same
+from tests.laws.running import EXAMPLES, excepting, for_all, for_fixed, law, naming
 from tests.laws.spec import Case, Spec
 
 __all__ = ["law_9", "law_10", "law_11"]

@@ -1,35 +1,19 @@
 """How a law runs: over random or fixed cases, with documented exceptions, and messages that name the case."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Flaky
-from torch import Tensor
 
+from attention.laws import comparing
 from tests.laws.spec import Case, Spec
 
-__all__ = [
-    "EXACT",
-    "EXAMPLES",
-    "LAWS",
-    "cast",
-    "excepting",
-    "for_all",
-    "for_fixed",
-    "law",
-    "naming",
-    "same",
-    "same_maps",
-]
+__all__ = ["EXAMPLES", "LAWS", "excepting", "for_all", "for_fixed", "law", "naming"]
 
 #: How many random cases a cheap law draws.
 EXAMPLES = 200
-#: Two float64 computations of one formula differ by no more than this, relative to the largest value.
-EXACT = 1e-9
 
 Law = Callable[..., None]
 LAWS: dict[int, Law] = {}
@@ -58,7 +42,7 @@ def describe(error: Exception) -> str:
     """Return an exception's message; where it is no assertion, with its type."""
     if isinstance(error, Flaky):  # hypothesis runs a failing case twice
         return f"the block gives other results for the same case when it runs again ({error})"
-    return str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+    return comparing.describe(error)
 
 
 @contextmanager
@@ -108,27 +92,3 @@ def naming(case: Case) -> Iterator[None]:
         yield
     except Exception as error:
         raise AssertionError(f"{describe(error)}\n  with {case}") from error
-
-
-def same(name: str, found: Tensor, expected: Tensor, tolerance: float = EXACT) -> None:
-    """Assert that two tensors have one shape and agree, relative to the largest expected value."""
-    assert found.shape == expected.shape, f"{name} has shape {tuple(found.shape)}, expected {tuple(expected.shape)}"
-    if not found.numel():
-        return
-    found, expected = found.detach().to(torch.float64), expected.detach().to(torch.float64)
-    assert found.isfinite().all(), f"{name} is not finite"
-    error = (found - expected).abs().max().item()
-    allowed = tolerance * max(1.0, expected.abs().max().item())
-    assert error <= allowed, f"{name} differs by {error:.3g}, allowed {allowed:.3g}"
-
-
-def same_maps(found: dict[str, Tensor], expected: dict[str, Any], tolerance: float = EXACT) -> None:
-    """Assert that two sets of maps have the same names and values."""
-    assert set(found) == set(expected), f"maps are {sorted(found)}, expected {sorted(expected)}"
-    for name, value in found.items():
-        same(f"the map {name!r}", value, torch.as_tensor(expected[name], dtype=torch.float64), tolerance)
-
-
-def cast(inputs: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """Convert the floating-point inputs; words and masks stay."""
-    return tuple(x.to(dtype) if x.is_floating_point() else x for x in inputs)

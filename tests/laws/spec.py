@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
-from torch import Tensor, nn
+from torch import Tensor
 
 from attention import registry
 from attention.contract import Attention
+from attention.laws import image, randomise
 
 __all__ = [
     "EXCEPTIONS",
@@ -28,7 +29,6 @@ __all__ = [
     "bad_images",
     "cases",
     "images",
-    "randomise",
 ]
 
 #: What a Spec may ask to be excepted from: one law, or one part of a law.
@@ -123,19 +123,12 @@ class BadInputs:
 
 
 def images(count: int = 1) -> Callable[[Case], tuple[Tensor, ...]]:
-    """Make inputs for blocks that take ``count`` feature maps of one shape.
-
-    Every channel has a mean of its own, so that the statistics which blocks look at differ between channels.
-    """
+    """Make inputs for blocks that take ``count`` feature maps of one shape."""
 
     def make(case: Case) -> tuple[Tensor, ...]:
         generator = case.generator()
         shape = (case.batch, case.options["channels"], case.height, case.width)
-        return tuple(
-            torch.randn(shape, generator=generator, dtype=torch.float64)
-            + torch.randn((*shape[:2], 1, 1), generator=generator, dtype=torch.float64)
-            for _ in range(count)
-        )
+        return tuple(image(shape, generator) for _ in range(count))
 
     return make
 
@@ -181,37 +174,6 @@ def bad_images(position: int = 0, *, channels: bool = True) -> tuple[BadInputs, 
         more = BadInputs("a channel too many", lambda x: torch.cat([x, x[:, :1]], 1), ValueError, shapes, position)
         bad.append(more)
     return tuple(bad)
-
-
-def randomise(module: nn.Module, generator: torch.Generator, constants: Sequence[str] = ()) -> None:
-    """Give every parameter and every floating-point buffer a random value, neither tiny nor near saturation.
-
-    Matrices and kernels are scaled by their fan-in; what multiplies (a one-dimensional ``weight``, a scale) stays
-    away from 0; running variances stay positive.
-
-    :param module: changed in place.
-    :param generator: where the numbers come from.
-    :param constants: names of buffers that are constants of the equations (a cosine basis, a grid) and stay.
-    """
-
-    def normal(x: Tensor) -> Tensor:
-        return torch.randn(x.shape, generator=generator, dtype=torch.float64)
-
-    def away_from_zero(x: Tensor) -> Tensor:
-        return (0.5 + torch.rand(x.shape, generator=generator, dtype=torch.float64)) * normal(x).sign()
-
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            if parameter.ndim >= 2:
-                parameter.copy_(normal(parameter) * 1.5 / parameter[0].numel() ** 0.5)
-            elif name.endswith("bias"):
-                parameter.copy_(normal(parameter) * 0.5)
-            else:
-                parameter.copy_(away_from_zero(parameter))
-        for name, buffer in module.named_buffers():
-            if name in constants or not buffer.is_floating_point():
-                continue
-            buffer.copy_(away_from_zero(buffer).abs() if name.endswith("var") else normal(buffer) * 0.5)
 
 
 _ONE_IMAGE = images()

@@ -11,9 +11,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from attention.laws import same
+from attention.laws.gradients import wanting_gradients, weighted_sum
+from attention.laws.material import cast
 from tests.laws.discovery import specs
-from tests.laws.gradients import wanting_gradients, weighted_sum
-from tests.laws.running import cast, same
 
 pytestmark = pytest.mark.skipif(not os.environ.get("INDUCTOR"), reason="slow: the weekly workflow runs it (INDUCTOR=1)")
 
@@ -36,7 +37,7 @@ def test_inductor_compiles_gradients_for_any_size(name: str) -> None:
                 leaves = [*inputs, *block.parameters()]
                 expected, found = block(*inputs), compiled(*inputs)
                 same(f"the output at {height} × {width}", found, expected, 1e-4)
-                gradients = (torch.autograd.grad(weighted_sum(y, case), leaves) for y in (found, expected))
+                gradients = (torch.autograd.grad(weighted_sum(y, case.seed), leaves) for y in (found, expected))
                 for one, other in zip(*gradients, strict=True):
                     same(f"a gradient at {height} × {width}", one, other, 1e-3)
     finally:

@@ -76,9 +76,9 @@ def test_a_command_that_is_not_there_fails() -> None:
 
 
 def test_the_cpu_time_of_a_lane_is_that_of_all_its_processes() -> None:
-    work = "import time\nwhile time.process_time() < 0.3: pass"
+    work = "import time\nwhile time.process_time() < 1: pass"
     result, _ = runner.run("made", _plain(f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {work!r}])"))
-    assert result.cpu >= 0.3
+    assert result.cpu > 0.5  # the outer process alone uses a small part of that
 
 
 def test_all_lanes_run_and_are_summed(
