@@ -10,8 +10,9 @@ from torch import nn
 from attention import registry
 from attention.contract import Attention
 from attention.lab import cost
+from attention.laws.gradients import Literal
 from attention.self_attention.non_local import SIMILARITIES
-from benchmarks.measuring import MOST, RUNS, SECONDS, SHAPES, Build, Literal, perturb, timed
+from benchmarks.measuring import MOST, RUNS, SECONDS, SHAPES, Build, perturb, timed
 from benchmarks.text import laid_out, measured_on, shaped
 
 __all__ = ["Case", "Row", "cases", "compare", "measure", "report"]

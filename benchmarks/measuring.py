@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from attention.contract import Attention
 
-__all__ = ["Build", "Literal", "Timing", "environment", "perturb", "saved", "threads", "timed"]
+__all__ = ["Build", "Timing", "environment", "perturb", "saved", "threads", "timed"]
 
 #: Inputs (batch, channels, height, width): an early and a late stage of a network for images.
 SHAPES = ((8, 64, 56, 56), (8, 256, 14, 14))
@@ -30,18 +30,6 @@ SECONDS, LEAST, MOST = 4.0, 3, 60
 TOLERANCE = 1e-3
 
 Build = Callable[[int], Attention]
-
-
-class Literal(nn.Module):
-    """A block that computes its equations as they stand."""
-
-    def __init__(self, block: Attention) -> None:
-        super().__init__()
-        self.block = block
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Return what ``attend`` does, without the maps."""
-        return self.block.attend(*inputs)[0]
 
 
 @dataclass(frozen=True)

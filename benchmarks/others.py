@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from attention import registry
 from attention.contract import Attention
+from attention.laws.gradients import Literal
 from benchmarks.forms import PIECES, Case
 from benchmarks.importing import imported, versions
-from benchmarks.measuring import RUNS, SECONDS, SHAPES, Literal, Timing, perturb, saved, timed
+from benchmarks.measuring import RUNS, SECONDS, SHAPES, Timing, perturb, saved, timed
 from benchmarks.text import laid_out, measured_on, shaped
 
 __all__ = ["BLOCKS", "Block", "Other", "Row", "compare", "measure", "report"]

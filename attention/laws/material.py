@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    from hypothesis import settings
     from hypothesis.strategies import SearchStrategy
 
-__all__ = ["cast", "image", "images", "randomise", "resized"]
+__all__ = ["cast", "image", "images", "randomise", "repeatable", "resized"]
 
 
 def image(shape: Sequence[int], generator: torch.Generator) -> Tensor:
@@ -49,6 +50,24 @@ def images(
         return image((b, channels, h, w), torch.Generator().manual_seed(seed))
 
     return st.builds(make, st.integers(*batch), st.integers(*height), st.integers(*width), st.integers(0, 2**16))
+
+
+def repeatable(examples: int) -> "settings":
+    """Return settings of hypothesis with which every run draws the same cases, and keeps nothing.
+
+    :param examples: how many cases are drawn.
+    """
+    from hypothesis import HealthCheck, Phase, settings
+
+    return settings(
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        report_multiple_bugs=False,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 def resized(

@@ -1,6 +1,7 @@
 """All laws on one block, and a report of what holds."""
 
 import copy
+import textwrap
 import unittest
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -10,9 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from attention.laws.law import LAWS, Law
-from attention.laws.material import resized
+from attention.laws.material import repeatable, resized
 
 __all__ = ["Called", "Finding", "Report", "check"]
+
+
+#: A printed report has lines of so many characters.
+WIDE = 78
 
 
 class Called(nn.Module):
@@ -72,14 +77,20 @@ class Report:
         :raises AssertionError: with every sentence.
         """
         if self.broken:
-            raise AssertionError("\n".join([self.about, *self.broken.values()]))
+            raise AssertionError("\n".join([self.about, *(f"{name}: {said}" for name, said in self.broken.items())]))
 
     def __str__(self) -> str:
         wide = max(len(each.law.name) for each in self.findings)
         lines = [self.about]
         for each in self.findings:
             told = each.law.title if each.verdict == "holds" else each.said
-            lines.append(f"{each.verdict:<8} {each.law.name:<{wide}}  {told}")
+            lines += textwrap.wrap(
+                f"{each.verdict:<8} {each.law.name:<{wide}}  {told}",
+                WIDE,
+                subsequent_indent=" " * (wide + 11),
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -149,7 +160,7 @@ def _find(
     except unittest.SkipTest as reason:
         return Finding(law, "skipped", str(reason))
     except AssertionError as error:
-        return Finding(law, "broken", str(error))
+        return Finding(law, "broken", str(error).removeprefix(f"{law.name} ({law.title}): "))
     return Finding(law, "holds")
 
 
@@ -157,20 +168,12 @@ def _many(
     law: Law, block: nn.Module, inputs: tuple[Tensor, ...], random: bool, draws: int, options: dict[str, Any]
 ) -> None:
     """Try a law on other sizes, and name the smallest on which it fails."""
-    from hypothesis import HealthCheck, Phase, given, settings
+    from hypothesis import given
     from hypothesis import strategies as st
 
     sizes = st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**16))
 
-    @settings(
-        max_examples=draws,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        report_multiple_bugs=False,
-        phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-    )
+    @repeatable(draws)
     @given(drawn=sizes)
     def run(drawn: tuple[int, int, int, int]) -> None:
         batch, height, width, seed = drawn

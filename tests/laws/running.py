@@ -4,10 +4,11 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis.errors import Flaky
 
 from attention.laws import comparing
+from attention.laws.material import repeatable
 from tests.laws.spec import Case, Spec
 
 __all__ = ["EXAMPLES", "LAWS", "excepting", "for_all", "for_fixed", "law", "naming"]
@@ -61,15 +62,7 @@ def excepting(spec: Spec, what: str) -> Iterator[None]:
 def for_all(spec: Spec, examples: int, check: Callable[[Case], None]) -> None:
     """Check many random cases, the same ones in every run; the message names the smallest case that fails."""
 
-    @settings(
-        max_examples=examples,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        report_multiple_bugs=False,
-        phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-    )
+    @repeatable(examples)
     @given(case=spec.cases)
     def run(case: Case) -> None:
         with naming(case):

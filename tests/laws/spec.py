@@ -46,7 +46,7 @@ WORKS: dict[str, tuple[str, ...]] = {
     "trace": ("law 8", "trace"),
     "script": (),
     "FX": ("law 8", "fx"),
-    "quantisation": ("law 8", "quantisation"),
+    "int8": ("law 8", "quantisation"),
     "half": ("law 13", "half"),
     "double backward": ("law 5", "second derivatives"),
     "forward mode": ("law 5", "forward mode"),
