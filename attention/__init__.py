@@ -14,6 +14,7 @@ _HOME = {
     "Gate": "attention.contract",
     "Map": "attention.contract",
     "create": "attention.registry",
+    "load_official": "attention.official",
     "names": "attention.registry",
 }
 
@@ -22,7 +23,7 @@ def _classes() -> dict[str, Any]:
     """Return the entry of every written mechanism by its class's name."""
     from attention.registry import entries
 
-    return {entry.class_name: entry for entry in entries().values() if entry.ready}
+    return {entry.class_name: entry for entry in entries().values() if entry.built}
 
 
 def __getattr__(name: str) -> Any:

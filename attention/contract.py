@@ -253,14 +253,17 @@ def check_input(x: Any, dims: str = "b c h w", *, name: str = "x", **sizes: int)
             f"{name}: expected a floating-point tensor {_shape(letters, sizes)}, "
             f"received dtype {x.dtype} and shape {tuple(x.shape)}"
         )
-    expected = f"{name}: expected shape {_shape(letters, sizes)}, received shape"
     if x.ndim != len(letters):
-        raise ValueError(f"{expected} {tuple(x.shape)}")
+        raise ValueError(_expected(name, letters, sizes, x))
     for letter, size in zip(letters, x.shape, strict=True):
         if size != sizes.get(letter, size):
-            raise ValueError(f"{expected} {tuple(x.shape)}")
+            raise ValueError(_expected(name, letters, sizes, x))
         if size == 0 and letter != "b":
-            raise ValueError(f"{expected} {tuple(x.shape)}: {_AXES.get(letter, letter)} is 0, an empty map")
+            raise ValueError(f"{_expected(name, letters, sizes, x)}: {_AXES.get(letter, letter)} is 0, an empty map")
+
+
+def _expected(name: str, letters: list[str], sizes: dict[str, int], x: Tensor) -> str:
+    return f"{name}: expected shape {_shape(letters, sizes)}, received shape {tuple(x.shape)}"
 
 
 def _shape(letters: list[str], sizes: dict[str, int]) -> str:

@@ -110,7 +110,7 @@ def defaults(name: str) -> dict[str, Any]:
     :param name: a mechanism.
     :returns: the default of each option by its name; ``None`` for what has none.
     """
-    if not entry(name).ready:
+    if not entry(name).built:
         return {}
     parameters = signature(entry(name).load()).parameters.values()
     return {p.name: None if p.default is p.empty else p.default for p in parameters}

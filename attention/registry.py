@@ -13,7 +13,7 @@ from importlib.resources import files
 from inspect import signature
 from typing import Any
 
-__all__ = ["FAMILIES", "KINDS", "Entry", "called", "chapters", "create", "entries", "entry", "names"]
+__all__ = ["FAMILIES", "KINDS", "STATUSES", "Entry", "called", "chapters", "create", "entries", "entry", "names"]
 
 #: The families, in the order of the book, and what each attends to.
 FAMILIES: dict[str, str] = {
@@ -36,12 +36,19 @@ KINDS: dict[str, bool] = {
     "network": False,  # a network of its own
 }
 
+#: What there is of a mechanism: its chapter, its block alone, or neither.
+STATUSES = ("ready", "block", "planned")
+
 
 @dataclass(frozen=True)
 class Entry:
     """One mechanism: what ``mechanisms.toml`` says of it.
 
     :param name: its name in every room of the house: module, notebook, test.
+    :param official: the public code that counts as official: its ``source``, the ``options`` with which our block is the
+        same function, and ``names``: what its parameters are called there -> what they are called here
+        (:mod:`attention.official`); ``about`` says what had to be repaired there for it to run.
+    :param status: ``"ready"``: its chapter is written; ``"block"``: its block is, and has a page; or ``"planned"``.
     :param reading: minutes to read the chapter.
     :param seconds: time to run it on two CPU cores, as `make execute` measured it.
     :param chapter: the mechanism in whose chapter this one is introduced; empty where it has a chapter of its own.
@@ -55,7 +62,7 @@ class Entry:
     family: str
     class_name: str
     kind: str
-    ready: bool
+    status: str
     idea: str
     axis: str
     statistic: str
@@ -68,10 +75,21 @@ class Entry:
     arxiv: str
     cite: str
     cost: dict[str, Any] = field(default_factory=dict)
+    official: dict[str, Any] = field(default_factory=dict)
     reading: int = 0
     seconds: int = 0
     prerequisites: tuple[str, ...] = ()
     chapter: str = ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether its chapter is written."""
+        return self.status == "ready"
+
+    @property
+    def built(self) -> bool:
+        """Whether its block exists."""
+        return self.status != "planned"
 
     @property
     def module(self) -> str:
@@ -82,6 +100,11 @@ class Entry:
     def document(self) -> str:
         """The chapter's path in the repository and in the book, without a suffix."""
         return f"notebooks/{self.family}/{self.name}"
+
+    @property
+    def page(self) -> str:
+        """Where a reader finds it, without a suffix: its chapter, or until that is written the page of its block."""
+        return f"book/blocks/{self.name}" if self.status == "block" else self.document
 
     def load(self) -> type:
         """Import and return the block's class."""
@@ -94,10 +117,10 @@ def entries() -> dict[str, Entry]:
     table = tomllib.loads(files("attention").joinpath("mechanisms.toml").read_text(encoding="utf-8"))
     found = {}
     for name, raw in table.items():
-        rest = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items() if k not in ("class", "status")}
-        if raw["status"] not in ("ready", "planned"):
-            raise ValueError(f"mechanisms.toml: [{name}] status={raw['status']!r} is neither 'ready' nor 'planned'")
-        found[name] = Entry(name=name, class_name=raw["class"], ready=raw["status"] == "ready", **rest)
+        rest = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items() if k != "class"}
+        if raw["status"] not in STATUSES:
+            raise ValueError(f"mechanisms.toml: [{name}] status={raw['status']!r} is not one of {', '.join(STATUSES)}")
+        found[name] = Entry(name=name, class_name=raw["class"], **rest)
     return found
 
 
@@ -107,14 +130,14 @@ def chapters() -> list[Entry]:
 
 
 def names(family: str | None = None) -> list[str]:
-    """List the mechanisms that are written, in the order of the book.
+    """List the mechanisms whose blocks are written, in the order of the book.
 
     :param family: only this family's.
     :raises ValueError: for an unknown family.
     """
     if family is not None and family not in FAMILIES:
         raise ValueError(f"family={family!r} is not one of {', '.join(FAMILIES)}")
-    return [e.name for e in entries().values() if e.ready and family in (None, e.family)]
+    return [e.name for e in entries().values() if e.built and family in (None, e.family)]
 
 
 def entry(name: str) -> Entry:
@@ -146,7 +169,7 @@ def called(name: str) -> str:
     if not near:
         return ""
     found = words[near[0]]
-    if not found.ready:
+    if not found.built:
         return f"{found.title} is planned, not written yet"
     return f"{found.title} is the class attention.{found.class_name}"
 
@@ -162,7 +185,7 @@ def create(name: str, channels: int, **options: Any) -> Any:
     :raises TypeError: for an option that the block does not have.
     """
     found = entry(name)
-    if not found.ready:
+    if not found.built:
         raise ValueError(f"name={name!r} ({found.title}) is planned, not written yet; written: {', '.join(names())}")
     if not KINDS[found.kind]:
         raise ValueError(f"name={name!r} is a {found.kind}, not built from channels alone; use {found.module}")

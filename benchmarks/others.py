@@ -187,8 +187,8 @@ BLOCKS = (
     ),
 )
 THREE = (
-    "queries, keys and values are three layers, each of which copies the rows of the input and keeps its copy; theirs "
-    "is one layer for all three"
+    "queries, keys and values are three layers, three products of matrices; theirs is one layer for all three, one "
+    "product of a larger matrix"
 )
 ROWS = "; and it wants rows in one piece, three copies that theirs does without"
 #: Why ours is behind, by the block's title, what it is compared with and the input.

@@ -19,7 +19,7 @@ def invented(monkeypatch: pytest.MonkeyPatch):
     """Add a planned mechanism whose cost the test chooses."""
 
     def add(**cost: object) -> None:
-        found = replace(registry.entry("se"), name="invented", ready=False, cost=cost)
+        found = replace(registry.entry("se"), name="invented", status="planned", cost=cost)
         monkeypatch.setattr(formulas, "entry", lambda name: found if name == "invented" else registry.entry(name))
 
     formula.cache_clear()

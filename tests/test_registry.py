@@ -20,7 +20,7 @@ ROOT = PACKAGE.parent
 
 def test_names_are_those_that_are_written() -> None:
     assert "se" in registry.names()
-    assert registry.names() == [n for n, e in registry.entries().items() if e.ready]
+    assert registry.names() == [n for n, e in registry.entries().items() if e.built]
     assert registry.names() == [n for f in registry.FAMILIES for n in registry.names(f)]
     assert attention.names is registry.names
 
@@ -64,7 +64,7 @@ def _with(monkeypatch: pytest.MonkeyPatch, **changes: object) -> None:
 
 
 def test_planned_mechanism_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    _with(monkeypatch, title="Something Else", ready=False)
+    _with(monkeypatch, title="Something Else", status="planned")
     assert "other" not in registry.names()
     with pytest.raises(ValueError, match=r"^name='other' \(Something Else\) is planned, not written yet; written: se"):
         registry.create("other", 64)
@@ -119,7 +119,7 @@ def test_bad_channels_leave_nothing_behind(channels: object) -> None:
 
 def test_attributes_of_the_package() -> None:
     for entry in registry.entries().values():
-        if entry.ready:
+        if entry.built:
             assert getattr(attention, entry.class_name) is entry.load()
         else:
             assert not hasattr(attention, entry.class_name)
@@ -154,7 +154,7 @@ def test_unknown_status_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     text = (PACKAGE / "mechanisms.toml").read_text(encoding="utf-8").replace('status = "ready"', 'status = "done"', 1)
     (tmp_path / "mechanisms.toml").write_text(text, encoding="utf-8")
     monkeypatch.setattr(registry, "files", lambda package: tmp_path)
-    with pytest.raises(ValueError, match=r"mechanisms.toml: \[\w+\] status='done' is neither 'ready' nor 'planned'"):
+    with pytest.raises(ValueError, match=r"mechanisms.toml: \[\w+\] status='done' is not one of ready, block, planned"):
         registry.entries.__wrapped__()
 
 

@@ -79,7 +79,7 @@ def test_the_stub_names_what_the_package_offers() -> None:
 def test_the_names_found_on_first_use_are_listed() -> None:
     import attention
 
-    classes = {entry.class_name for entry in registry.entries().values() if entry.ready}
+    classes = {entry.class_name for entry in registry.entries().values() if entry.built}
     assert classes | {"create", "names", "Attention", "Gate", "Map"} <= set(dir(attention)) & set(attention.__all__)
     space: dict[str, object] = {}
     exec("from attention import *", space)

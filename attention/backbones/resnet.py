@@ -4,7 +4,7 @@ The plain network is built first and the attention blocks are added last. So the
 convolutions with and without them, and a plain network's state dict lacks exactly the keys of the blocks.
 """
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -189,7 +189,8 @@ class ResNet(nn.Module):
     :param zero_init: whether the last normalisation of each branch starts with weight 0, so that each unit starts as
         its shortcut (Goyal et al., arXiv 1706.02677). Off by default: it came after the papers below, and a gate
         behind a branch that is all zeros starts without a gradient.
-    :raises TypeError: for sizes that are not whole numbers, an ``attention`` that is neither name nor factory.
+    :raises TypeError: for sizes that are not whole numbers, a number in the place of a sequence, an ``attention`` that
+        is neither name nor factory.
     :raises ValueError: for sizes below 1, names that are not listed here, and sequences of different lengths.
 
     Source: Kaiming He, Xiangyu Zhang, Shaoqing Ren, Jian Sun, *Deep Residual Learning for Image Recognition*,
@@ -217,6 +218,7 @@ class ResNet(nn.Module):
         zero_init: bool = False,
     ) -> None:
         super().__init__()
+        _check_sequences(layers=layers, widths=widths, strides=strides, stages=stages)
         strides = [1] + [2] * (len(layers) - 1) if strides is None else strides
         stages = range(1, len(layers) + 1) if stages is None else stages
         _check_lengths(layers=layers, widths=widths, strides=strides)
@@ -358,6 +360,13 @@ def _unit(block: str, widths: Sequence[int], **options: Any) -> Callable[[int, i
             f"block='basic' has no 1 × 1 convolution, no groups, and no convolution to replace, received {options}"
         )
     return Basic
+
+
+def _check_sequences(**arguments: Sequence[int] | None) -> None:
+    """Refuse a number in the place of a sequence of numbers."""
+    for name, value in arguments.items():
+        if value is not None and not isinstance(value, Iterable):
+            raise TypeError(f"{name}={value!r} is not a sequence; for one stage, write ({value!r},)")
 
 
 def _check_lengths(**sequences: Sequence[int]) -> None:

@@ -92,7 +92,8 @@ class DotProductAttention(Attention):
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Compute queries, keys and values, each (batch, heads, positions, channels of a head)."""
         check_input(x, "b c h w", c=self.channels)
-        tokens = rearrange(x, "b c h w -> b (h w) c")
+        # In one piece: each of the three layers would make, and keep, a copy of its own.
+        tokens = rearrange(x, "b c h w -> b (h w) c").contiguous()
         project = (self.queries, self.keys, self.values)
         q, k, v = (rearrange(layer(tokens), "b i (n d) -> b n i d", n=self.heads) for layer in project)
         return self.step("Q", q), self.step("K", k), self.step("V", v)

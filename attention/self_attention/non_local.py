@@ -4,6 +4,7 @@ import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.fx import Proxy
 from torch.nn.functional import max_pool2d, pad, scaled_dot_product_attention
 
 from attention.contract import (
@@ -18,10 +19,12 @@ from attention.contract import (
 )
 from attention.numerics import first_derivatives, full_precision, has_tangent, starting, wide, zeros
 
-__all__ = ["SIMILARITIES", "NonLocal"]
+__all__ = ["POOLS", "SIMILARITIES", "NonLocal"]
 
 #: The paper's four similarities; the first two are normalised by a softmax, the other two by the number of keys.
 SIMILARITIES = ("embedded gaussian", "gaussian", "dot product", "concatenation")
+#: Whether max pooling comes before the convolutions of what is looked at, or after them.
+POOLS = ("before", "after")
 
 for _function in ("rearrange", "_product", "_ramps"):
     torch.fx.wrap(_function)
@@ -58,23 +61,29 @@ class NonLocal(Attention):
     :param reduction: the ratio $r$ by which $\theta$, $\phi$ and $g$ are narrower than the input; it divides
         ``channels``. The paper uses 2.
     :param similarity: one of the four above. The paper's default is the embedded Gaussian.
-    :param subsample: the side of the windows over which the positions that are looked at are max-pooled, at the
-        border cut off; 1 is none. The paper's trick uses 2.
+    :param subsample: the side of the windows over which the positions that are looked at are max-pooled; 1 is none.
+        The paper's trick uses 2.
+    :param pool: ``"before"``: $\hat x$ is pooled from $x$, as in the equations and the authors' code; ``"after"``:
+        what $\phi$ and $g$ make of all positions is pooled, as the paper puts it in words and most PyTorch code does.
+    :param border: whether windows that the border cuts off are kept. Public code drops them; then height and width
+        are at least ``subsample``.
     :param scale: whether the similarity of the embedded Gaussian is divided by $\sqrt{d}$. The paper has no such
         factor, the official code does.
     :param norm: whether batch normalisation follows $W_z$. Without it $W_z$ itself starts at 0.
     :param bias: whether the 1 × 1 convolutions add a bias. ``False``, the default, is the paper's equations.
     :raises TypeError: for a ``channels``, ``reduction`` or ``subsample`` that is not a whole number, a ``scale``,
-        ``norm`` or ``bias`` that is not a bool; for an input that is not a floating-point tensor.
+        ``norm``, ``bias`` or ``border`` that is not a bool; for an input that is not a floating-point tensor.
     :raises ValueError: for arguments below 1, a ``reduction`` that does not divide ``channels``, an unknown
-        ``similarity``, a ``scale`` where nothing is scaled; for an input that is not of shape
-        (batch, channels, height, width); in training with ``norm``, for a single image of one pixel.
+        ``similarity`` or ``pool``, a ``scale`` where nothing is scaled; for an input that is not of shape
+        (batch, channels, height, width), or without ``border`` smaller than a window; in training with ``norm``, for a
+        single image of one pixel.
 
     Source: Xiaolong Wang, Ross Girshick, Abhinav Gupta, Kaiming He, *Non-local Neural Networks*, CVPR 2018,
     arXiv 1711.07971, equations (1) to (6) and sections 3.3 and 4.1.
 
     Differs from the official code in what it leaves out: 1/√d (``scale=True``), biases (``bias=True``), and its
-    initial weights of standard deviation 0.01.
+    initial weights of standard deviation 0.01. With ``subsample=2`` that drops a last odd row and column
+    (``border=False``). The best-known PyTorch code is ``bias=True, subsample=2, pool="after", border=False``.
     """
 
     def __init__(
@@ -86,18 +95,22 @@ class NonLocal(Attention):
         scale: bool = False,
         norm: bool = True,
         bias: bool = False,
+        pool: str = "before",
+        border: bool = True,
     ) -> None:
         super().__init__()
         channels, reduction, subsample = check_positive(channels=channels, reduction=reduction, subsample=subsample)
-        check_flags(scale=scale, norm=norm, bias=bias)
+        check_flags(scale=scale, norm=norm, bias=bias, border=border)
         check_divides(channels=channels, reduction=reduction)
         if similarity not in SIMILARITIES:
             raise ValueError(f"similarity={similarity!r} is not one of {', '.join(map(repr, SIMILARITIES))}")
+        if pool not in POOLS:
+            raise ValueError(f"pool={pool!r} is not one of {', '.join(map(repr, POOLS))}")
         if scale and similarity != "embedded gaussian":
             raise ValueError(f"scale=True belongs to similarity='embedded gaussian', not to {similarity!r}")
         self.channels = channels
         self.similarity = similarity
-        self.subsample = subsample
+        self.subsample, self.pool, self.border = subsample, pool, border
         inner = channels // reduction
         self.factor = inner**-0.5 if scale else 1.0
         self.maps = {"pairs": _map(similarity, subsample)}
@@ -123,7 +136,7 @@ class NonLocal(Attention):
         queries, keys = self._queries_and_keys(x, seen)
         with full_precision(x):
             pairs = self._pairs(*(t.to(wide(t.dtype)) for t in (queries, keys)))
-        values = self.step("g", _positions(self.g(seen)))
+        values = self.step("g", self._late(self.g(seen)))
         with full_precision(x):
             y = self.step("f", pairs) @ values.to(pairs.dtype)
         return self._add(self.step("y", y.to(values.dtype)), x), {"pairs": pairs.to(values.dtype)}
@@ -142,29 +155,43 @@ class NonLocal(Attention):
         queries, keys = self._queries_and_keys(x, seen)
         if has_tangent(queries, keys):  # which the fused kernel cannot carry
             return self.attend(x)[0]
-        if self.similarity == "gaussian":
+        if self.similarity == "gaussian" and self.pool == "after":
+            y = _attention(queries, keys, self._late(self.g(seen)), 1.0)
+        elif self.similarity == "gaussian":
             # g is linear and the weights sum to 1: the mean of g is g of the mean, and all three widths are equal.
             mean = _attention(queries, keys, keys, 1.0)
             y = _positions(self.g(_picture(mean, x)))
         elif self.similarity == "embedded gaussian":
-            y = _attention(queries, keys, _positions(self.g(seen)), self.factor)
+            y = _attention(queries, keys, self._late(self.g(seen)), self.factor)
         elif self.similarity == "dot product":
-            y = _product(queries, keys, _positions(self.g(seen)))
+            y = _product(queries, keys, self._late(self.g(seen)))
         else:
-            y = _ramps(queries, keys, _positions(self.g(seen)), self.pair.weight)
+            y = _ramps(queries, keys, self._late(self.g(seen)), self.pair.weight)
         return self._add(y, x)
 
     def _seen(self, x: Tensor) -> Tensor:
         """Return what is looked at: the input, or what max pooling leaves of it."""
         check_input(x, "b c h w", c=self.channels)
+        if not self.border and not isinstance(x, Proxy) and min(x.shape[2:]) < self.subsample:
+            raise ValueError(
+                f"x: expected height and width of at least subsample={self.subsample}, received shape "
+                f"{tuple(x.shape)}; border=True keeps windows that are cut off"
+            )
         if self.training and not isinstance(self.norm, nn.Identity):
             check_training(x)
-        return x if self.subsample == 1 else max_pool2d(x, self.subsample, ceil_mode=True)
+        return self._pooled(x) if self.pool == "before" else x
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        return x if self.subsample == 1 else max_pool2d(x, self.subsample, ceil_mode=self.border)
+
+    def _late(self, x: Tensor) -> Tensor:
+        """Turn what a convolution made of what is looked at into rows, pooled where the pooling comes after it."""
+        return _positions(self._pooled(x) if self.pool == "after" else x)
 
     def _queries_and_keys(self, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         if self.similarity == "gaussian":
-            return _positions(x), _positions(seen)
-        theta, phi = _positions(self.theta(x)), _positions(self.phi(seen))
+            return _positions(x), self._late(seen)
+        theta, phi = _positions(self.theta(x)), self._late(self.phi(seen))
         return self.step("theta", theta), self.step("phi", phi)
 
     def _pairs(self, queries: Tensor, keys: Tensor) -> Tensor:

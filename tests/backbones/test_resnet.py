@@ -369,6 +369,8 @@ def test_any_size_of_image(image: tuple[int, ...]) -> None:
         ({"stride_in": "2x2"}, ValueError, "stride_in='2x2'"),
         ({"stages": (0,)}, ValueError, "stages=0"),
         ({"stages": (3,)}, ValueError, "stages=3"),
+        ({"stages": 2}, TypeError, r"stages=2 is not a sequence; for one stage, write \(2,\)"),
+        ({"widths": 16}, TypeError, r"widths=16 is not a sequence"),
         ({"widths": (8,)}, ValueError, r"widths=\(8,\) does not give one number for each stage"),
         ({"strides": (1, 2, 2)}, ValueError, "strides"),
         ({"layers": ()}, ValueError, "layers"),

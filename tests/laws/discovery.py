@@ -18,9 +18,9 @@ def spec_of(name: str) -> Spec:
     """
     family = registry.entry(name).family
     path = f"tests/{family}/test_{name}.py"
-    assert (_ROOT / path).is_file(), f"{name} is registered as ready, but {path} does not exist"
+    assert (_ROOT / path).is_file(), f"{name} is registered as built, but {path} does not exist"
     spec = getattr(import_module(f"tests.{family}.test_{name}"), "SPEC", None)
-    assert isinstance(spec, Spec), f"{name} is registered as ready, but {path} exports no Spec named SPEC"
+    assert isinstance(spec, Spec), f"{name} is registered as built, but {path} exports no Spec named SPEC"
     assert spec.name == name, f"{path}: SPEC has the name {spec.name!r}"
     return spec
 
@@ -42,7 +42,7 @@ def modules_without_entry(package: Path | None = None) -> list[str]:
     :param package: the folder of the package ``attention``.
     """
     package = package or _ROOT / "attention"
-    written = {(e.family, e.name) for e in registry.entries().values() if e.ready}
+    written = {(e.family, e.name) for e in registry.entries().values() if e.built}
     return [
         f"{family}/{path.name}"
         for family in registry.FAMILIES

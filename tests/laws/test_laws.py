@@ -59,7 +59,7 @@ def test_a_module_without_an_entry_is_found(tmp_path: Path) -> None:
 
 def test_every_ready_entry_has_its_module() -> None:
     for entry in registry.entries().values():
-        if entry.ready:
+        if entry.built:
             assert entry.load().__module__ == entry.module, f"{entry.name}: {entry.class_name} lives elsewhere"
 
 
@@ -71,7 +71,7 @@ def _registered(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
 def test_a_mechanism_without_a_test_module_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     _registered(monkeypatch, "stray")
     assert "stray" in registry.names()
-    with pytest.raises(AssertionError, match=r"^stray is registered as ready, but tests/.*/test_stray.py does not"):
+    with pytest.raises(AssertionError, match=r"^stray is registered as built, but tests/.*/test_stray.py does not"):
         spec_of("stray")
 
 

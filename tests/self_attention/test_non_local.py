@@ -12,7 +12,7 @@ from torch import nn
 from attention.experiments.non_local import tasks
 from attention.lab import cost
 from attention.lab.training import evaluate
-from attention.self_attention.non_local import SIMILARITIES, NonLocal
+from attention.self_attention.non_local import POOLS, SIMILARITIES, NonLocal
 from tests.laws.laws import LAWS
 from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases
 from tests.self_attention.test_dot_product import Image, Literal, Rows, softmax
@@ -28,9 +28,12 @@ def convolve(layer: nn.Conv2d, rows: Rows) -> Rows:
     ]
 
 
-def pooled(sample: list[Rows], side: int) -> list[Rows]:
-    """Return the largest value of each window of side × side, cut off at the border, for every channel."""
+def pooled(sample: list[Rows], side: int, border: bool = True) -> list[Rows]:
+    """Return the largest value of each window of side × side, cut off or left out at the border, for every channel."""
     height, width = len(sample[0]), len(sample[0][0])
+    if not border:
+        sample = [[row[: width // side * side] for row in channel[: height // side * side]] for channel in sample]
+        height, width = len(sample[0]), len(sample[0][0])
     return [
         [
             [
@@ -55,17 +58,35 @@ def dot(one: list[float], other: list[float]) -> float:
     return sum(a * b for a, b in zip(one, other, strict=True))
 
 
-def weigh(block: NonLocal, rows: Rows, seen: Rows) -> Rows:
+def look(block: NonLocal, sample: list[Rows], layer: nn.Conv2d | None) -> Rows:
+    """What a layer makes of the positions that are looked at, with the pooling before it or after it."""
+    width = len(sample[0][0])
+
+    def apply(image: list[Rows]) -> list[Rows]:
+        rows = positions(image) if layer is None else convolve(layer, positions(image))
+        side = width if image is sample else len(image[0][0])
+        return [
+            [[row[c] for row in rows[i : i + side]] for i in range(0, len(rows), side)] for c in range(len(rows[0]))
+        ]
+
+    if block.pool == "after":
+        return positions(pooled(apply(sample), block.subsample, block.border))
+    return positions(apply(pooled(sample, block.subsample, block.border)))
+
+
+def weigh(block: NonLocal, sample: list[Rows]) -> Rows:
     """The factor of each pair, f / C: equations (2) to (5)."""
+    rows = positions(sample)
+    phi = look(block, sample, None if block.similarity == "gaussian" else block.phi)
     if block.similarity == "gaussian":  # equation (2)
-        return [softmax([dot(x_i, x_j) for x_j in seen]) for x_i in rows]
-    theta, phi = convolve(block.theta, rows), convolve(block.phi, seen)
+        return [softmax([dot(x_i, x_j) for x_j in phi]) for x_i in rows]
+    theta = convolve(block.theta, rows)
     if block.similarity == "embedded gaussian":  # equation (3)
         return [softmax([block.factor * dot(t, p) for p in phi]) for t in theta]
     if block.similarity == "dot product":  # equation (4)
-        return [[dot(t, p) / len(seen) for p in phi] for t in theta]
+        return [[dot(t, p) / len(phi) for p in phi] for t in theta]
     w_f = block.pair.weight.flatten().tolist()  # equation (5)
-    return [[max(0.0, dot(w_f, t + p)) / len(seen) for p in phi] for t in theta]
+    return [[max(0.0, dot(w_f, t + p)) / len(phi) for p in phi] for t in theta]
 
 
 def naive(block: NonLocal, x: Image) -> tuple[Image, dict[str, Any]]:
@@ -73,10 +94,9 @@ def naive(block: NonLocal, x: Image) -> tuple[Image, dict[str, Any]]:
     output, maps = [], []
     for sample in x:
         height, width = len(sample[0]), len(sample[0][0])
-        rows, seen = positions(sample), positions(pooled(sample, block.subsample))
-        pairs, g = weigh(block, rows, seen), convolve(block.g, seen)
+        rows, pairs, g = positions(sample), weigh(block, sample), look(block, sample, block.g)
         y = [  # equation (1)
-            [sum(pairs[i][j] * g[j][c] for j in range(len(seen))) for c in range(len(g[0]))] for i in range(len(rows))
+            [sum(pairs[i][j] * g[j][c] for j in range(len(g))) for c in range(len(g[0]))] for i in range(len(rows))
         ]
         z = convolve(block.out, y)
         if isinstance(block.norm, nn.BatchNorm2d):
@@ -111,18 +131,20 @@ def count(case: Case) -> dict[str, int]:
     m = ceil(case.height / o["subsample"]) * ceil(case.width / o["subsample"])
     layers = 2 if o["similarity"] == "gaussian" else 4
     parameters = layers * c * d + o["bias"] * ((layers - 1) * d + c) + 2 * c * o["norm"]
-    macs = (2 * n + 2 * m) * c * d  # θ and W_z at every position, φ and g at those that are looked at
+    after = o.get("pool") == "after"
+    seen = n if after else m
+    macs = (2 * n + 2 * seen) * c * d  # θ and W_z at every position, φ and g at those that are looked at
     if o["similarity"] == "embedded gaussian":
         macs += 2 * n * m * d
-    elif o["similarity"] == "gaussian" and small(c, n, m):  # no θ and φ
-        macs = (n + m) * c * d + n * m * (c + d)
+    elif o["similarity"] == "gaussian" and (after or small(c, n, seen)):  # no θ and φ
+        macs = (n + seen) * c * d + n * m * (c + d)
     elif o["similarity"] == "gaussian":  # g after the mean
         macs = 2 * n * c * d + 2 * n * m * c
     elif o["similarity"] == "dot product":
         macs += min(2 * n * m * d, (n + m) * d * d)
     else:
         parameters += 2 * d
-        macs += (n + m) * d + n * m * d * small(c, n, m)
+        macs += (n + m) * d + n * m * d * small(c, n, seen)
     return {"parameters": parameters, "macs": macs}
 
 
@@ -142,6 +164,7 @@ def options(*similarities: str) -> st.SearchStrategy[dict[str, Any]]:
             "scale": similarity == "embedded gaussian" and draw(st.booleans()),
             "norm": draw(st.booleans()),
             "bias": draw(st.booleans()),
+            "pool": draw(st.sampled_from(POOLS)),
         }
 
     return draw_options()
@@ -157,7 +180,12 @@ SPEC = Spec(
     cases=cases(options("embedded gaussian", "gaussian"), height=(1, 4), width=(1, 4)),
     fixed=(
         Case({"channels": 4}, batch=2, height=2, width=3),
-        Case({"channels": 4, "bias": True, "norm": False, "subsample": 2, "scale": True}, height=3, width=3, seed=1),
+        Case(
+            {"channels": 4, "bias": True, "norm": False, "subsample": 2, "scale": True, "pool": "after"},
+            height=3,
+            width=3,
+            seed=1,
+        ),
         Case({"channels": 4, "reduction": 4, "similarity": "gaussian"}, batch=2, height=4, width=3, seed=2),
         Case({"channels": 4, "similarity": "gaussian", "bias": True, "subsample": 2}, height=3, width=2, seed=3),
     ),
@@ -177,6 +205,7 @@ SPEC = Spec(
         BadArguments({"channels": 8, "subsample": 1.5}, TypeError, r"subsample=1\.5 is not a whole number"),
         BadArguments({"channels": 8, "similarity": "cosine"}, ValueError, "'cosine' is not one of 'embedded gaussian'"),
         BadArguments({"channels": 8, "similarity": "gaussian", "scale": True}, ValueError, "scale=True belongs to"),
+        BadArguments({"channels": 8, "pool": "later"}, ValueError, "pool='later' is not one of 'before', 'after'"),
     ),
     bad_inputs=bad_images(),
 )
@@ -196,6 +225,21 @@ PLAIN = replace(
         "quantisation": "int8 hides the weight of `pair`, whose halves concatenation takes; leave this layer as it is"
     },
 )
+
+
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+@pytest.mark.parametrize("size", [(2, 3), (5, 4), (3, 7)])
+def test_a_window_that_the_border_cuts_off_is_left_out(size: tuple[int, int], similarity: str, pool: str) -> None:
+    options = {"channels": 4, "subsample": 2, "similarity": similarity, "pool": pool, "border": False, "bias": True}
+    case = Case(options, height=size[0], width=size[1])
+    block, (x,) = SPEC.block(case), SPEC.inputs(case)
+    expected, maps = naive(block, x.tolist())
+    assert len(maps["pairs"][0][0]) == size[0] // 2 * (size[1] // 2)
+    torch.testing.assert_close(block(x), torch.tensor(expected, dtype=x.dtype))
+    torch.testing.assert_close(block.attend(x)[0], torch.tensor(expected, dtype=x.dtype))
+    with pytest.raises(ValueError, match=r"of at least subsample=2, received shape \(2, 4, 1, 5\)"):
+        block(torch.zeros(2, 4, 1, 5, dtype=x.dtype))
 
 
 @pytest.mark.parametrize("number", LAWS)

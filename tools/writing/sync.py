@@ -204,12 +204,12 @@ def works(root: Path) -> str:
 
 def stub(root: Path) -> str:
     """Return what a type checker reads of the package: the names that are found on first use, and what they are."""
-    ready = [entry for entry in entries().values() if entry.ready]
-    classes = [f"from {entry.module} import {entry.class_name} as {entry.class_name}" for entry in ready]
+    built = [entry for entry in entries().values() if entry.built]
+    classes = [f"from {entry.module} import {entry.class_name} as {entry.class_name}" for entry in built]
     given = "channels: int, **options: Any"
-    built = [
+    creating = [
         f'@overload\ndef create(name: Literal["{entry.name}"], {given}) -> {entry.class_name}: ...'
-        for entry in ready
+        for entry in built
         if KINDS[entry.kind]
     ]
     return "\n".join(
@@ -221,7 +221,7 @@ def stub(root: Path) -> str:
             "",
             "__version__: str",
             "",
-            *built,
+            *creating,
             f"@overload\ndef create(name: str, {given}) -> Attention: ...",
             "def names(family: str | None = None) -> list[str]: ...",
             "",
