@@ -14,7 +14,9 @@ _HOME = {
     "Gate": "attention.contract",
     "Map": "attention.contract",
     "create": "attention.registry",
+    "describe": "attention.about",
     "load_official": "attention.official",
+    "source": "attention.standalone",
     "names": "attention.registry",
 }
 

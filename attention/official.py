@@ -102,4 +102,3 @@ def _entry(block: nn.Module) -> Entry:
             return found
     known = ", ".join(each.name for each in entries().values() if each.built and each.official)
     raise ValueError(f"{type(block).__name__} is none of the blocks whose official code is known: {known}")
-

@@ -45,9 +45,11 @@ class Entry:
     """One mechanism: what ``mechanisms.toml`` says of it.
 
     :param name: its name in every room of the house: module, notebook, test.
-    :param official: the public code that counts as official: its ``source``, the ``options`` with which our block is the
-        same function, and ``names``: what its parameters are called there -> what they are called here
+    :param official: the public code that counts as official: its ``source``, the ``options`` with which our block is
+        the same function, and ``names``: what its parameters are called there -> what they are called here
         (:mod:`attention.official`); ``about`` says what had to be repaired there for it to run.
+    :param example: what its page draws: the number of ``channels``, where 64 are too few; for a mechanism that is not
+        built from channels alone the ``options`` of a small block, and the shapes of its ``inputs``.
     :param status: ``"ready"``: its chapter is written; ``"block"``: its block is, and has a page; or ``"planned"``.
     :param reading: minutes to read the chapter.
     :param seconds: time to run it on two CPU cores, as `make execute` measured it.
@@ -80,6 +82,7 @@ class Entry:
     seconds: int = 0
     prerequisites: tuple[str, ...] = ()
     chapter: str = ""
+    example: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ready(self) -> bool:
@@ -129,15 +132,18 @@ def chapters() -> list[Entry]:
     return [e for e in entries().values() if not e.chapter]
 
 
-def names(family: str | None = None) -> list[str]:
+def names(family: str | None = None, kind: str | None = None) -> list[str]:
     """List the mechanisms whose blocks are written, in the order of the book.
 
-    :param family: only this family's.
-    :raises ValueError: for an unknown family.
+    :param family: only this family's, one of :data:`FAMILIES`.
+    :param kind: only those of this kind, one of :data:`KINDS`: ``"gate"``, ``"fusion"``.
+    :raises ValueError: for an unknown family or kind.
     """
     if family is not None and family not in FAMILIES:
         raise ValueError(f"family={family!r} is not one of {', '.join(FAMILIES)}")
-    return [e.name for e in entries().values() if e.built and family in (None, e.family)]
+    if kind is not None and kind not in KINDS:
+        raise ValueError(f"kind={kind!r} is not one of {', '.join(KINDS)}")
+    return [e.name for e in entries().values() if e.built and family in (None, e.family) and kind in (None, e.kind)]
 
 
 def entry(name: str) -> Entry:

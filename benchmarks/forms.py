@@ -30,9 +30,11 @@ VARIANTS: dict[str, dict[str, Build]] = {
     "stn": {"": _localised},
     "non_local": {kind: partial(registry.create, "non_local", similarity=kind) for kind in SIMILARITIES}
     | {"embedded gaussian, subsample=2": partial(registry.create, "non_local", subsample=2)},
+    "sge": {"groups=8": partial(registry.create, "sge", groups=8)},  # the default asks for more channels
+    "shuffle": {"groups=8": partial(registry.create, "shuffle", groups=8)},
 }
 #: Mechanisms that are not compared, and why.
-LEFT_OUT: dict[str, str] = {}
+LEFT_OUT: dict[str, str] = {"additive": "a reader: its query and its features have other shapes"}
 PIECES = (
     "196 × 196 pairs are few enough for the whole matrix to be quick; the fast kernel takes it in pieces and computes "
     "it again in the backward pass, a little more time for less memory"

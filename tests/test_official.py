@@ -124,8 +124,8 @@ KNOWN: dict[str, tuple[Callable[..., dict[str, Tensor]], Callable[[dict[str, Ten
 }
 
 
-def made(name: str, **more: object) -> nn.Module:
-    return attention.create(name, 64, **registry.entry(name).official["options"] | more).double().eval()
+def made(name: str, channels: int = 64, **more: object) -> nn.Module:
+    return attention.create(name, channels, **registry.entry(name).official["options"] | more).double().eval()
 
 
 def agrees(block: nn.Module, expected: Tensor) -> None:
@@ -161,10 +161,10 @@ def test_a_block_of_a_whole_network_is_found_by_its_prefix(name: str) -> None:
 def test_an_entry_is_complete_and_its_options_build_the_block(name: str) -> None:
     official = registry.entry(name).official
     assert set(official) <= {"source", "options", "names", "about", "unused"}
-    assert re.fullmatch(r"[\w.-]+/[\w.-]+: [\w./ &-]+(: [\w., ]+)?", official["source"]), official["source"]
+    assert re.fullmatch(r"[\w.-]+/[\w.-]+: [\w./ &()-]+(: [\w., ]+)?", official["source"]), official["source"]
     assert official["names"]
     if registry.KINDS[registry.entry(name).kind]:
-        ours = set(made(name).state_dict())
+        ours = set(made(name, 256).state_dict())
         targets = {
             each for value in official["names"].values() for each in ([value] if isinstance(value, str) else value)
         }

@@ -93,7 +93,8 @@ def test_the_names_found_on_first_use_are_listed() -> None:
         ("SELayer", "is the class attention.SqueezeExcitation"),
         ("SpatialTransformerNetwork", "is the class attention.SpatialTransformer"),
         ("NonLocalBlock", "is the class attention.NonLocal"),
-        ("ECALayer", "Efficient Channel Attention is planned, not written yet"),
+        ("ECALayer", "is the class attention.EfficientChannelAttention"),
+        ("DynamicCapacityNetwork", "Dynamic Capacity Network is planned, not written yet"),
     ],
 )
 def test_an_abbreviation_leads_to_the_class(name: str, hint: str) -> None:

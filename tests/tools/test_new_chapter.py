@@ -16,6 +16,21 @@ from tools.writing import new_chapter
 PLANNED = [found.name for found in chapters() if not found.ready]
 
 
+def test_a_block_that_is_written_stays(house: Path) -> None:
+    (name, *_) = [found.name for found in chapters() if found.status == "block"]
+    found = entry(name)
+    written = [
+        house / "attention" / found.family / f"{name}.py",
+        house / "tests" / found.family / f"test_{name}.py",
+    ]
+    for path in written:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    assert new_chapter.main([name], house) == 0
+    assert [path.read_text() for path in written] == ["mine", "mine"]
+    assert notebook_path(found, house).exists()
+
+
 @pytest.mark.parametrize("name", PLANNED)
 def test_lays_out_all_files(house: Path, name: str) -> None:
     assert new_chapter.main([name], house) == 0

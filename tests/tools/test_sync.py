@@ -103,4 +103,7 @@ def test_every_chapter_has_a_row_in_the_readme(house: Path) -> None:
     assert len(rows) == len(chapters())
     for row, found in zip(rows, chapters(), strict=True):
         assert found.title in row
-        assert ("planned" in row) is not found.ready
+        assert ("planned" in row) is not found.built
+        assert (f"[block](https://attention-block-by-block.example/book/blocks/{found.name}.html)" in row) is (
+            found.status == "block"
+        )

@@ -44,7 +44,7 @@ AXES: dict[str, str] = {
 }
 
 _SMALL, _TEXT, _TITLE = SMALLEST, 9.0, 9.5
-_BAND, _LINE = "#f3f3f1", "#c9c9c9"
+_BAND, _LINE, _BUILT = "#f3f3f1", "#c9c9c9", "#cfe3f1"
 _PILL, _GAP, _PAD = 17.0, 3.0, 5.0
 _SETTINGS = {
     "font.family": "DejaVu Sans",
@@ -250,22 +250,22 @@ def _heads(axes: Axes, columns: dict[str, tuple[float, float]], head: float, bot
 
 
 def _pill(axes: Axes, entry: Entry, left: float, top: float, width: float) -> None:
-    _box(axes, left, top, width, entry.ready, elsewhere=bool(entry.chapter))
+    _box(axes, left, top, width, entry.status, elsewhere=bool(entry.chapter))
     colour = "white" if entry.ready else COLOURS["ink"]
     weight = "bold" if entry.ready else "normal"
     centre = (left + width / 2, top + _PILL / 2 + 0.4)
     axes.text(*centre, entry.short, size=_TEXT, color=colour, weight=weight, ha="center", va="center_baseline")
 
 
-def _box(axes: Axes, left: float, top: float, width: float, filled: bool, elsewhere: bool) -> None:
+def _box(axes: Axes, left: float, top: float, width: float, status: str, elsewhere: bool) -> None:
     axes.add_patch(
         FancyBboxPatch(
             (left + 3, top + 3),
             width - 6,
             _PILL - 6,
             boxstyle="round,pad=3",
-            facecolor=COLOURS["block"] if filled else "white",
-            edgecolor=COLOURS["block"] if filled else COLOURS["muted"],
+            facecolor={"ready": COLOURS["block"], "block": _BUILT, "planned": "white"}[status],
+            edgecolor=COLOURS["muted"] if status == "planned" else COLOURS["block"],
             linestyle=(0, (2, 1.5)) if elsewhere else "-",
             lw=0.9,
         )
@@ -274,12 +274,13 @@ def _box(axes: Axes, left: float, top: float, width: float, filled: bool, elsewh
 
 def _legend(axes: Axes, top: float) -> None:
     items = (
-        ("chapter written", True, False, 30),
-        ("planned", False, False, 142),
-        ("inside another chapter", False, True, 218),
+        ("chapter", "ready", False, 14),
+        ("block", "block", False, 86),
+        ("planned", "planned", False, 146),
+        ("in another chapter", "planned", True, 218),
     )
-    for label, filled, elsewhere, left in items:
-        _box(axes, left, top, 18, filled, elsewhere)
+    for label, status, elsewhere, left in items:
+        _box(axes, left, top, 18, status, elsewhere)
         axes.text(left + 22, top + _PILL / 2, label, size=_SMALL, color=COLOURS["ink"], va="center_baseline")
 
 
@@ -383,7 +384,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {"idea.svg": idea, "map.svg": mechani
 def fingerprint(name: str) -> str:
     """Hash what a picture is drawn from: the map, what it shows of the registry; the others, their numbers."""
     if name == "map.svg":
-        source = repr([(e.name, e.short, e.axis, e.year, e.ready, e.chapter) for e in shown()])
+        source = repr([(e.name, e.short, e.axis, e.year, e.status, e.chapter) for e in shown()])
     else:
         source = repr({key: np.round(value, 6).tolist() for key, value in example().items()})
         source += repr((CARD_TITLE, CARD_LINES)) if name == "card.png" else ""

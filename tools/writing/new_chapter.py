@@ -238,7 +238,12 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     if entry.chapter:
         print(f"{entry.name} has no chapter of its own: {entry.chapter}'s introduces it", file=sys.stderr)
         return 2
-    wanted = files(entry, root)
+    block = (
+        root / "attention" / entry.family / f"{entry.name}.py",
+        root / "tests" / entry.family / f"test_{entry.name}.py",
+    )
+    there = [path for path in block if entry.built and path.exists()]  # a block that is written stays
+    wanted = {path: content for path, content in files(entry, root).items() if path not in there}
     taken = [path.relative_to(root).as_posix() for path in wanted if path.exists()]
     if taken:
         print(f"nothing written, for these are there already: {', '.join(taken)}", file=sys.stderr)

@@ -1,15 +1,16 @@
 """Write everything that is stated in one place and shown in several.
 
 From ``attention/mechanisms.toml``, ``settings.toml`` and the package's version: every chapter's card and set-up cell,
-the README's table of chapters, the package's stub for type checkers, the table of what works with what, and the
-addresses in ``pyproject.toml`` and ``CITATION.cff``. With ``--check`` it writes nothing and says what is not current.
+the README's table of chapters, the package's stub for type checkers, the table of what works with what, the page and
+the drawing of each block that has no chapter yet, and the addresses in ``pyproject.toml`` and ``CITATION.cff``. With
+``--check`` it writes nothing and says what is not current.
 """
 
 import argparse
 import re
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import attention
@@ -17,12 +18,14 @@ from attention import registry
 from attention.formulas import defaults, evaluate, formula, latex
 from attention.registry import FAMILIES, KINDS, Entry, entries
 from tools.chapters import CARD, ROOT, Settings, notebook_path, read, settings, tags, text, written
+from tools.writing.pages import BLOCKS, DRAWINGS, built, drawing, page
 
 #: The input for which a card states its figures: what ResNet-50's first stage puts out.
 SIZE = {"channels": 256, "height": 56, "width": 56}
 WORKING = ("<!-- works: begin -->", "<!-- works: end -->")
 #: What the package offers of its contract.
 CONTRACT = ("Attention", "Gate", "Map")
+CONTENTS = ("# blocks: begin", "# blocks: end")
 TABLE = ("<!-- chapters: begin -->", "<!-- chapters: end -->")
 SETUP = """\
 # In Colab this installs the book's package and three small ones that Colab
@@ -66,7 +69,7 @@ def set_line(text: str, pattern: str, value: str, where: str) -> str:
 
 
 def card(entry: Entry, where: Settings) -> str:
-    """Write a chapter's card as a table in plain Markdown.
+    """Write a card as a table in plain Markdown: a chapter's, or that of a block without one.
 
     :param entry: the mechanism.
     :param where: the book's addresses.
@@ -78,17 +81,18 @@ def card(entry: Entry, where: Settings) -> str:
         "Axis": entry.axis,
         "Statistic": entry.statistic,
         "Maps" if len(entry.maps) > 1 else "Map": maps,
-        "Parameters": _cost(entry, "parameters"),
-        "Multiply–adds": _cost(entry, "macs"),
+        "Parameters": _cost(entry, "parameters") if entry.ready else "",
+        "Multiply–adds": _cost(entry, "macs") if entry.ready else "",
         "Inserted": entry.where,
         "In code": f"`attention.{entry.class_name}`",
-        "Time": f"{entry.reading} minutes to read, {entry.seconds} seconds to run on two CPU cores",
-        "Before it": _prerequisites(entry),
     }
+    if entry.ready:
+        rows["Time"] = f"{entry.reading} minutes to read, {entry.seconds} seconds to run on two CPU cores"
+        rows["Before it"] = _prerequisites(entry)
     badge = f"[![Open in Colab](../../book/_static/open-in-colab.svg)]({where.colab(entry)})"
     lines = [f"| {entry.short} | in short |", "|:--|:--|"]
     lines += [f"| **{name}** | {value} |" for name, value in rows.items() if value]
-    return "\n".join([badge, "", *lines])
+    return "\n".join([badge, "", *lines] if entry.ready else lines)
 
 
 def _shape(dims: str) -> str:
@@ -162,7 +166,8 @@ def table(where: Settings) -> str:
     lines = ["| Family | Mechanism | Year | The idea in one sentence | Chapter |", "|:--|:--|:--|:--|:--|"]
     for entry in registry.chapters():
         read_it = f"[read]({where.page(entry.document)}) · [notebook]({entry.document}.ipynb)"
-        status = read_it if entry.ready else "planned"
+        page = f"[block]({where.page(entry.page)})" if entry.built else "planned"
+        status = read_it if entry.ready else page
         lines.append(f"| {FAMILIES[entry.family]} | {entry.title} | {entry.year} | {entry.idea} | {status} |")
     return "\n".join(lines)
 
@@ -202,6 +207,19 @@ def works(root: Path) -> str:
     return between(path.read_text(encoding="utf-8"), WORKING, "\n".join(lines), "book/api/works.md")
 
 
+def contents(root: Path) -> str:
+    """Return the table of contents with the pages of all blocks without a chapter."""
+    pages = [f"          - file: {entry.page}" for entry in built()]
+    text = (root / "_toc.yml").read_text(encoding="utf-8")
+    return between(text, CONTENTS, "\n".join(["        sections:", *pages] if pages else []), "_toc.yml")
+
+
+@cache
+def drawn(name: str) -> tuple[str, str]:
+    """Return a block's drawing, and what it shows in words."""
+    return drawing(registry.entry(name))
+
+
 def stub(root: Path) -> str:
     """Return what a type checker reads of the package: the names that are found on first use, and what they are."""
     built = [entry for entry in entries().values() if entry.built]
@@ -215,15 +233,24 @@ def stub(root: Path) -> str:
     return "\n".join(
         [
             "# Written by `make sync` from mechanisms.toml: what attention/__init__.py finds on first use.",
+            "from collections.abc import Mapping",
             "from typing import Any, Literal, overload",
             "",
+            "from torch import Tensor",
+            "from torch.nn import Module",
+            "",
+            "from attention.about import Description",
             *sorted([*classes, *(f"from attention.contract import {name} as {name}" for name in CONTRACT)]),
             "",
             "__version__: str",
             "",
             *creating,
             f"@overload\ndef create(name: str, {given}) -> Attention: ...",
-            "def names(family: str | None = None) -> list[str]: ...",
+            "def names(family: str | None = None, kind: str | None = None) -> list[str]: ...",
+            "def describe(name: str, channels: int = 64, size: int | tuple[int, int] = 56, **options: Any)"
+            " -> Description: ...",
+            "def source(name: str) -> str: ...",
+            "def load_official(block: Module, state_dict: Mapping[str, Tensor], *, prefix: str = ...) -> None: ...",
             "",
         ]
     )
@@ -236,11 +263,22 @@ def wanted(root: Path) -> Iterator[tuple[Path, Callable[[], str]]]:
         yield notebook_path(entry, root), partial(chapter, entry, root, where)
     yield root / "attention" / "__init__.pyi", partial(stub, root)
     yield root / "book" / "api" / "works.md", partial(works, root)
+    for entry in built():
+        yield root / DRAWINGS / f"{entry.name}.svg", lambda name=entry.name: drawn(name)[0]
+        yield root / BLOCKS / f"{entry.name}.md", lambda e=entry: page(e, card(e, where), drawn(e.name)[1])
+    yield root / "_toc.yml", partial(contents, root)
     yield root / "README.md", partial(readme, root, where)
     links = {"Homepage = ": where.site, "Repository = ": where.repository}
     yield root / "pyproject.toml", partial(lines, root, "pyproject.toml", links)
     cited = {"url: ": where.site, "repository-code: ": where.repository, "version: ": attention.__version__}
     yield root / "CITATION.cff", partial(lines, root, "CITATION.cff", cited)
+
+
+def left(root: Path) -> list[Path]:
+    """Return pages and drawings of blocks that have their chapter by now."""
+    names = {entry.name for entry in built()}
+    files = [*(root / BLOCKS).glob("*.md"), *(root / DRAWINGS).glob("*.svg")]
+    return sorted(path for path in files if path.stem not in names)
 
 
 def problems(root: Path) -> list[str]:
@@ -271,8 +309,16 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         if check:
             found.append(f"{name} is not current; run: make sync")
         else:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(new, encoding="utf-8")
             print(f"wrote {name}")
+    for path in left(root):
+        name = path.relative_to(root).as_posix()
+        if check:
+            found.append(f"{name} belongs to no block without a chapter; run: make sync")
+        else:
+            path.unlink()
+            print(f"removed {name}")
     print("\n".join(found) if found else "all is in step")
     return 1 if found else 0
 

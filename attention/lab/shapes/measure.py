@@ -36,8 +36,20 @@ def text_size(text: str, bold: bool = False) -> tuple[float, float]:
     """Measure a text, in inches."""
     font = FontProperties(size=POINTS, weight="bold" if bold else "normal")
     lines = text.split("\n")
-    widths = [_renderer().get_text_width_height_descent(line, font, False)[0] for line in lines]
+    widths = [_renderer().get_text_width_height_descent(line, font, "$" in line)[0] for line in lines]
     return max(widths) / 72, len(lines) * POINTS * 1.25 / 72
+
+
+@cache
+def symbol_text(symbol: str) -> str:
+    """Return a step's symbol as matplotlib sets it; nothing for what its TeX does not know."""
+    if not symbol:
+        return ""
+    try:
+        _renderer().get_text_width_height_descent(f"${symbol}$", FontProperties(size=POINTS), True)
+    except ValueError:
+        return ""
+    return f"${symbol}$"
 
 
 def _is_gate(node: Node) -> bool:
@@ -53,12 +65,14 @@ class Drawing:
     :param down: whether it flows down, not to the right.
     :param under: whether labels stand under their tensors, not beside them.
     :param narrow: how many letters a line of an operation's words has.
+    :param symbols: whether the steps of a block's equations are labelled with their symbols.
     """
 
     trace: Trace
     down: bool
     under: bool
     narrow: int
+    symbols: bool = False
 
     def __post_init__(self) -> None:
         self.nodes = {node.index: node for node in self.trace.nodes}
@@ -91,8 +105,10 @@ class Drawing:
         return "\n".join(next(o for o in options if len(o) == lines)).replace("\u00a0", " ")
 
     def label(self, i: int) -> tuple[str, str]:
-        """The two lines beside a tensor: its name and its shape."""
-        return self.nodes[i].name, shape_text(self.nodes[i].shape)
+        """The two lines beside a tensor: its symbol and name, and its shape."""
+        node = self.nodes[i]
+        symbol = symbol_text(node.symbol) if self.symbols else ""
+        return "  ".join(part for part in (symbol, node.name) if part), shape_text(node.shape)
 
     def label_size(self, i: int) -> tuple[float, float]:
         """Width and height of both lines."""

@@ -38,12 +38,13 @@ def draw(trace: Trace, *, title: str = "", alt: str | None = None, flow: str | N
     style.show(fig, alt or alt_text(trace), scroll=bool(fig.get_figwidth() > _PHONE))
 
 
-def diagram(trace: Trace, *, title: str = "", flow: str | None = None) -> Figure:
+def diagram(trace: Trace, *, title: str = "", flow: str | None = None, symbols: bool = False) -> Figure:
     """Draw a run: tensors as solids whose sides follow their axes, operations on the lines between them.
 
     :param trace: what :func:`trace` recorded.
     :param title: a line above the picture.
     :param flow: ``down``, ``right``, or by default whichever reads better.
+    :param symbols: whether the steps of a block's equations are labelled with their symbols.
     :returns: the figure; its width decides whether a page must scroll.
     :raises ValueError: for another ``flow``, a run without tensors, or one too long for a figure.
     """
@@ -52,21 +53,21 @@ def diagram(trace: Trace, *, title: str = "", flow: str | None = None) -> Figure
     shown = trace.visible()
     if not shown.nodes:
         raise ValueError(f"trace: the run of {trace.module} has no tensors to draw")
-    drawing, placed = _placed(shown, flow)
+    drawing, placed = _placed(shown, flow, symbols)
     return _Painter(drawing, placed, title).paint()
 
 
-def _placed(shown: Trace, flow: str | None) -> tuple[Drawing, Layout]:
+def _placed(shown: Trace, flow: str | None, symbols: bool) -> tuple[Drawing, Layout]:
     """Choose the arrangement: labels beside their tensors, under them where it is narrow, or all in one row."""
     if flow != "right":
         for under, narrow in ((False, 18), (True, 12)):
-            drawing = Drawing(shown, True, under, narrow)
+            drawing = Drawing(shown, True, under, narrow, symbols)
             placed = arrange(drawing.items(), drawing.edges, space=0.16)
             if placed.width + 2 * _MARGIN <= _PHONE and (len(placed.along) <= _DEEPEST or flow == "down"):
                 return drawing, placed
         if flow == "down":
             return drawing, placed
-    drawing = Drawing(shown, False, True, 14)
+    drawing = Drawing(shown, False, True, 14, symbols)
     return drawing, arrange(drawing.items(), drawing.edges, space=0.17)
 
 

@@ -1,6 +1,7 @@
 """The list of all mechanisms, from ``attention/mechanisms.toml``: ``:::{mechanisms}``.
 
-A mechanism whose chapter is written is a link to it; the others say that they are planned.
+A mechanism whose chapter is written is a link to it; one of which there is a block alone is a link to the block's page;
+the others say that they are planned.
 """
 
 from collections.abc import Iterable
@@ -21,8 +22,9 @@ __all__ = ["Mechanisms", "setup"]
 class Mechanisms(SphinxDirective):
     """List the mechanisms, one list a family; ``:family: channel`` shows one family alone.
 
-    With ``:brief:`` one table shows which chapters of each family are written and which are planned; with ``:api:``
-    the written ones stand in one table: the name that ``create`` takes, the class, the maps.
+    With ``:brief:`` one table shows of each family which chapters are written, of which mechanisms there is a block
+    with a page, and which are planned; with ``:api:`` the blocks stand in one table: the name that ``create`` takes,
+    the class, the maps.
     """
 
     option_spec: ClassVar = {"family": directives.unchanged, "brief": directives.flag, "api": directives.flag}
@@ -39,11 +41,11 @@ class Mechanisms(SphinxDirective):
             if wanted in (None, family)
         }
         if "api" in self.options:
-            ready = [entry for members in families.values() for entry in members if entry.ready]
-            return [_table({"Name": 20, "Class": 45, "Maps": 35}, map(self._cells, ready))]
+            built = [entry for members in families.values() for entry in members if entry.built]
+            return [_table({"Name": 20, "Class": 45, "Maps": 35}, map(self._cells, built))]
         if "brief" in self.options:
             rows = [self._chapters(title, members) for title, members in families.items()]
-            return [_table({"Family": 30, "Written": 25, "Planned": 45}, rows)]
+            return [_table({"Family": 25, "Chapter": 25, "Block": 25, "Planned": 25}, rows)]
         found: list[nodes.Node] = []
         for title, members in families.items():
             found += [] if wanted else [nodes.rubric("", title)]
@@ -52,9 +54,11 @@ class Mechanisms(SphinxDirective):
 
     def _chapters(self, title: str, members: list[Entry]) -> tuple[nodes.Node, ...]:
         own = [entry for entry in members if not entry.chapter]
-        written = [entry for entry in own if self._written(entry)]
-        planned = [entry for entry in own if entry not in written]
-        return nodes.Text(title), *[_join([self._name(e, e.short) for e in part]) for part in (written, planned)]
+        written = [entry for entry in own if self._written(entry) and entry.ready]
+        blocks = [entry for entry in own if self._written(entry) and not entry.ready]
+        planned = [entry for entry in own if not self._written(entry)]
+        parts = (written, blocks, planned)
+        return nodes.Text(title), *[_join([self._name(e, e.short) for e in part]) for part in parts]
 
     def _cells(self, entry: Entry) -> tuple[nodes.Node, nodes.Node, nodes.Node]:
         block = self._link(nodes.literal("", entry.class_name), "py", "class", f"{entry.module}.{entry.class_name}")
@@ -64,7 +68,7 @@ class Mechanisms(SphinxDirective):
         return nodes.definition_list("", *[self._item(entry) for entry in members], classes=["mechanisms"])
 
     def _item(self, entry: Entry) -> nodes.definition_list_item:
-        status = "" if self._written(entry) else "planned"
+        status = ("" if entry.ready else "block") if self._written(entry) else "planned"
         if entry.chapter:
             status = f"in {entries()[entry.chapter].short}"
         year = nodes.inline("", f", {entry.year}", classes=["year"])
@@ -75,13 +79,13 @@ class Mechanisms(SphinxDirective):
         return nodes.definition_list_item("", term, nodes.definition("", about))
 
     def _written(self, entry: Entry) -> bool:
-        return entry.ready and _home(entry).document in self.env.found_docs
+        return entry.built and _home(entry).page in self.env.found_docs
 
     def _name(self, entry: Entry, text: str) -> nodes.Node:
-        """Return a mechanism's name, a link where its chapter is written."""
+        """Return a mechanism's name, a link where its chapter is written or its block has a page."""
         if not self._written(entry):
             return nodes.inline("", text, classes=["unwritten"])
-        return self._link(nodes.inline("", text), "std", "doc", f"/{_home(entry).document}")
+        return self._link(nodes.inline("", text), "std", "doc", f"/{_home(entry).page}")
 
     def _link(self, shown: nodes.Node, domain: str, kind: str, target: str) -> addnodes.pending_xref:
         """Return a link that Sphinx resolves, or warns of."""

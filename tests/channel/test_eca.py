@@ -1,0 +1,279 @@
+"""Efficient Channel Attention: its Spec for the laws, and what holds for this block alone."""
+
+from math import exp
+from typing import Any
+
+import pytest
+import torch
+from einops import rearrange, reduce
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import attention
+from attention import formulas, registry
+from attention.backbones.resnet import resnet50
+from attention.channel.eca import EfficientChannelAttention, kernel_size_for
+from attention.lab import cost
+from tests.laws.laws import LAWS
+from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases
+
+Image = list[list[list[list[float]]]]
+
+
+def naive(block: EfficientChannelAttention, u: Image) -> tuple[Image, dict[str, Image]]:
+    """The mean of each channel, the weighted sum of its neighbours' means, the gate; one number at a time."""
+    ((w,),) = block.conv.weight.tolist()
+    half = len(w) // 2
+    output, gates = [], []
+    for sample in u:
+        z = []
+        for u_c in sample:
+            total = 0.0
+            for row in u_c:
+                for value in row:
+                    total += value
+            z.append(total / (len(u_c) * len(u_c[0])))
+        omega = []
+        for c in range(len(z)):
+            total = 0.0
+            for d in range(-half, half + 1):
+                if 0 <= c + d < len(z):
+                    total += w[d + half] * z[c + d]
+            omega.append(1 / (1 + exp(-total)))
+        output.append([[[gate * v for v in row] for row in u_c] for gate, u_c in zip(omega, sample, strict=True)])
+        gates.append([[[gate]] for gate in omega])
+    return output, {"channel": gates}
+
+
+def nearest_odd(channels: int, gamma: int = 2, offset: int = 1) -> int:
+    """The odd number nearest to (log₂ C + b) / γ; of two that are equally near, the larger one.
+
+    In whole numbers: k is near enough where k − 1 ≤ t < k + 1, and t ≥ k − 1 is C · 2^b ≥ 2^(γ (k − 1)).
+    """
+    k = 1
+    while channels * 2**offset >= 2 ** (gamma * (k + 1)):
+        k += 2
+    return k
+
+
+def expected_cost(case: Case) -> dict[str, int]:
+    """The formulas, with the kernel size that the block computes."""
+    known = {name: case.options[name] for name in ("gamma", "offset") if name in case.options}
+    k = case.options.get("kernel_size") or nearest_odd(case.options["channels"], **known)
+    sizes = {"channels": case.options["channels"], "kernel_size": k}
+    return {which: formulas.evaluate("eca", which, **sizes) for which in ("parameters", "macs")}
+
+
+@st.composite
+def options(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw the constructor's arguments."""
+    drawn = {"channels": draw(st.integers(1, 16)), "kernel_size": draw(st.sampled_from([None, 1, 3, 5, 9]))}
+    if drawn["kernel_size"] is None:
+        drawn |= {"gamma": draw(st.integers(1, 3)), "offset": draw(st.integers(1, 3))}
+    return drawn
+
+
+SPEC = Spec(
+    name="eca",
+    cases=cases(options()),
+    fixed=(
+        Case({"channels": 16}, batch=3, height=3, width=5),
+        Case({"channels": 7, "kernel_size": 5}, batch=2, height=4, width=3, seed=1),
+        Case({"channels": 12, "gamma": 1, "offset": 2}, batch=2, height=1, width=1, seed=2),
+    ),
+    naive=naive,
+    cost=expected_cost,
+    bad_arguments=(
+        BadArguments({"channels": 0}, ValueError, "channels=0 is not positive"),
+        BadArguments({"channels": 16.0}, TypeError, "channels=16.0 is not a whole number"),
+        BadArguments({"channels": 16, "kernel_size": 4}, ValueError, "kernel_size=4 is even.*1, 3, 5"),
+        BadArguments({"channels": 16, "kernel_size": -3}, ValueError, "kernel_size=-3 is not positive"),
+        BadArguments({"channels": 16, "kernel_size": "3"}, TypeError, "kernel_size='3' is not a whole number"),
+        BadArguments({"channels": 16, "gamma": 0}, ValueError, "gamma=0 is not positive"),
+        BadArguments({"channels": 16, "gamma": 2.5}, TypeError, "gamma=2.5 is not a whole number"),
+        BadArguments({"channels": 16, "offset": -1}, ValueError, "offset=-1 is not positive"),
+    ),
+    bad_inputs=bad_images(),
+)
+
+
+def test_gates_computed_by_hand() -> None:
+    """Three channels of means 1, 2 and 4, weights 1, 0, −1: each gate is σ(the one before less the one behind)."""
+    block = EfficientChannelAttention(3, kernel_size=3)
+    with torch.no_grad():
+        block.conv.weight.copy_(torch.tensor([[[1.0, 0.0, -1.0]]]))
+    x = torch.tensor([[[[0.0, 2.0]], [[1.0, 3.0]], [[4.0, 4.0]]]])
+    expected = torch.tensor([0 - 2.0, 1 - 4.0, 2 - 0.0]).sigmoid()
+    torch.testing.assert_close(block.weights(x)[0, :, 0, 0], expected)
+    torch.testing.assert_close(block(x)[0, :, 0], expected[:, None] * x[0, :, 0])
+
+
+@pytest.mark.parametrize(
+    ("channels", "k"), [(16, 3), (32, 3), (64, 3), (128, 5), (256, 5), (512, 5), (1024, 5), (2048, 7)]
+)
+def test_kernel_size_of_the_paper(channels: int, k: int) -> None:
+    """128 and 2048 are ties: (log₂ C + 1) / 2 is 4 and 6 there."""
+    assert EfficientChannelAttention(channels).kernel_size == k
+    assert EfficientChannelAttention(channels).conv.weight.shape == (1, 1, k)
+
+
+def test_kernel_size_is_the_nearest_odd_number() -> None:
+    for channels in range(1, 5000):
+        for gamma, offset in ((2, 1), (1, 1), (1, 3), (3, 2)):
+            assert kernel_size_for(channels, gamma, offset) == nearest_odd(channels, gamma, offset)
+
+
+def test_gamma_and_offset_choose_the_kernel_size() -> None:
+    assert EfficientChannelAttention(256, gamma=1).kernel_size == 9
+    assert EfficientChannelAttention(256, offset=5).kernel_size == 7
+    assert EfficientChannelAttention(256, kernel_size=3, gamma=1).kernel_size == 3
+
+
+def test_a_gate_sees_its_neighbours_alone() -> None:
+    """The Jacobian of the gates by the channel means is a band of width k."""
+    block = EfficientChannelAttention(8, kernel_size=3).double()
+    jacobian = torch.autograd.functional.jacobian(
+        lambda z: block.weights(z[None, :, None, None]).flatten(), torch.randn(8, dtype=torch.float64)
+    )
+    near = (torch.arange(8)[:, None] - torch.arange(8)).abs() <= 1
+    assert torch.equal(jacobian != 0, near)
+
+
+def test_the_order_of_the_channels_counts() -> None:
+    """Channels relabelled: the gates are others, unless all means are seen alike (k = 1)."""
+    order, x = torch.tensor([2, 0, 3, 1, 5, 4]), torch.randn(1, 6, 2, 3, dtype=torch.float64)
+    for k, alike in ((3, False), (1, True)):
+        block = EfficientChannelAttention(6, kernel_size=k).double()
+        assert torch.allclose(block.weights(x[:, order]), block.weights(x)[:, order]) == alike
+
+
+def test_gate_is_blind_to_where_things_are() -> None:
+    block, x = EfficientChannelAttention(16).double(), torch.randn(2, 16, 5, 6, dtype=torch.float64)
+    shuffled = x.flatten(2)[..., torch.randperm(30)].view_as(x)
+    torch.testing.assert_close(block.weights(shuffled), block.weights(x))
+
+
+@pytest.mark.parametrize("k", [lambda c: 5, lambda c: {256: 3, 512: 5, 1024: 5, 2048: 7}[c]])
+def test_eighty_parameters_in_the_published_network(k: Any) -> None:
+    """24.37 M by the paper's count, in which a million is 2²⁰."""
+    shape = (3, 224, 224)
+    plain = cost.on_paper(resnet50, shape).parameters
+    total = cost.on_paper(
+        lambda: resnet50(attention=lambda c: EfficientChannelAttention(c, kernel_size=k(c))), shape
+    ).parameters
+    assert total - plain == 80
+    assert f"{total / 2**20:.2f}" == "24.37"
+
+
+def test_kernel_sizes_from_the_block_widths_are_six_more() -> None:
+    """The formula, with the width of each block's output: 3 × 5, 4 × 5, 6 × 5 and 3 × 7."""
+    shape = (3, 224, 224)
+    plain = cost.on_paper(resnet50, shape).parameters
+    assert cost.on_paper(lambda: resnet50(attention=EfficientChannelAttention), shape).parameters - plain == 86
+
+
+def test_costs_of_one_block() -> None:
+    x = torch.randn(1, 256, 14, 14)
+    counted = cost.check("eca", EfficientChannelAttention(256), x, kernel_size=5)
+    assert (counted.parameters, counted.macs) == (5, 1280)
+
+
+# The official code
+
+
+def official(x: Tensor, weight: Tensor) -> Tensor:
+    """The function of the authors' layer, in plain torch: no matter how many channels, its kernel is as given."""
+    z = torch.nn.functional.pad(x.mean((2, 3)), (weight.numel() // 2,) * 2)
+    logits = sum(weight.flatten()[d] * z[:, d : d + x.shape[1]] for d in range(weight.numel()))
+    return x * logits.sigmoid()[:, :, None, None]
+
+
+@pytest.mark.parametrize("channels", [4, 64, 256])
+def test_official_weights_load_and_give_the_official_function(channels: int) -> None:
+    found = registry.entry("eca").official
+    block = attention.create("eca", channels, **found["options"]).double()
+    assert block.conv.weight.shape == (1, 1, 3)
+    weights = {"conv.weight": torch.randn(1, 1, 3, dtype=torch.float64)}
+    attention.load_official(block, weights)
+    x = torch.randn(3, channels, 5, 4, dtype=torch.float64)
+    torch.testing.assert_close(block(x), official(x, weights["conv.weight"]), rtol=0, atol=1e-12)
+    assert set(found["names"].values()) == set(block.state_dict())
+
+
+def test_official_weights_of_another_kernel_size() -> None:
+    """The released networks have other kernel sizes in other stages; the block takes the same one."""
+    block = EfficientChannelAttention(64, kernel_size=7).double()
+    weight = torch.randn(1, 1, 7, dtype=torch.float64)
+    attention.load_official(block, {"layer1.0.eca.conv.weight": weight}, prefix="layer1.0.eca.")
+    x = torch.randn(2, 64, 3, 4, dtype=torch.float64)
+    torch.testing.assert_close(block(x), official(x, weight), rtol=0, atol=1e-12)
+    with pytest.raises(ValueError, match=r"conv.weight .* do not fit.*kernel_size=3"):
+        attention.load_official(EfficientChannelAttention(64), {"conv.weight": weight})
+
+
+# What circulates, in our words: each is caught by a law
+
+
+class FixedKernel(EfficientChannelAttention):
+    """Three neighbours, however many channels there are, where the size is to be computed."""
+
+    def __init__(self, channels: int, kernel_size: int | None = None, **options: Any) -> None:
+        super().__init__(channels, kernel_size or 3)
+
+
+class WithBias(EfficientChannelAttention):
+    """A convolution with a bias."""
+
+    def __init__(self, channels: int, kernel_size: int | None = None, **options: Any) -> None:
+        super().__init__(channels, kernel_size, **options)
+        self.conv = nn.Conv1d(1, 1, self.kernel_size, padding=self.kernel_size // 2)
+
+
+class NoSigmoid(EfficientChannelAttention):
+    """The weighted sum itself as the gate."""
+
+    def weights(self, x: Tensor) -> Tensor:
+        return super().weights(x).logit()
+
+
+class OwnWeights(EfficientChannelAttention):
+    """Weights of its own for each channel, which the paper tries and does not keep."""
+
+    def __init__(self, channels: int, kernel_size: int | None = None, **options: Any) -> None:
+        super().__init__(channels, kernel_size, **options)
+        self.conv = nn.Conv1d(channels, channels, self.kernel_size, padding=self.kernel_size // 2, groups=channels)
+
+    def weights(self, x: Tensor) -> Tensor:
+        z = reduce(x, "b c h w -> b c", "mean")
+        return rearrange(self.conv(rearrange(z, "b c -> b c 1"))[..., 0].sigmoid(), "b c -> b c 1 1")
+
+
+class AcrossTheBatch(EfficientChannelAttention):
+    """The axes laid wrong: the convolution runs along the samples."""
+
+    def weights(self, x: Tensor) -> Tensor:
+        z = reduce(x, "b c h w -> c 1 b", "mean")
+        return rearrange(self.conv(z).sigmoid(), "c 1 b -> b c 1 1")
+
+
+class Maximum(EfficientChannelAttention):
+    """The maximum of each channel for its mean."""
+
+    def weights(self, x: Tensor) -> Tensor:
+        return super().weights(reduce(x, "b c h w -> b c 1 1", "max"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "law"),
+    [
+        (FixedKernel, 6),
+        (WithBias, 6),
+        (NoSigmoid, 3),
+        (OwnWeights, 6),
+        (AcrossTheBatch, 4),
+        (Maximum, 2),
+    ],
+)
+def test_a_law_catches_what_circulates(wrong: type, law: int) -> None:
+    with pytest.raises(AssertionError, match=rf"law {law} \("):
+        LAWS[law](SPEC.with_build(wrong), 25)

@@ -1,0 +1,101 @@
+"""The generated pages of blocks without a chapter."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import attention
+from attention import registry
+from attention.lab import cost, shapes
+from tools.writing import pages, sync
+
+BUILT = [entry.name for entry in pages.built()]
+HEADINGS = ["What it computes", "Options", "Shapes", "Cost", "Use", "Source, and the official code"]
+
+
+def page(name: str) -> str:
+    return (pages.BLOCKS / f"{name}.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def _at_the_top(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(sync.ROOT)
+
+
+def rows(text: str, heading: str) -> Iterator[list[str]]:
+    """Yield the cells of the table's rows under a heading."""
+    section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")][2:]
+    yield from ([cell.strip() for cell in line.strip("|").split(" | ")] for line in lines)
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_a_page_says_what_the_block_is(name: str) -> None:
+    entry, text = registry.entry(name), page(name)
+    assert f"# {entry.title}\n" in text
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == HEADINGS
+    assert "$$" in text.partition("## Options")[0], "the equations"
+    assert entry.official["source"] in text
+    assert "``" not in re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    block, _ = pages.example(entry)
+    steps = [cells[0] for cells in rows(text, "Shapes")]
+    assert steps == [f"${step.symbol or key}$" for key, step in block.steps.items()]
+    options = re.findall(r"^`(\w+)(?: = .*)?`\n:   \S", text, re.MULTILINE)
+    assert options == list(attention.describe(name, 128).options and _options(entry))
+
+
+def _options(entry: registry.Entry) -> list[str]:
+    import inspect
+
+    return list(inspect.signature(entry.load().__init__).parameters)[1:]
+
+
+@pytest.mark.parametrize("name", [name for name in BUILT if registry.KINDS[registry.entry(name).kind]])
+def test_the_costs_are_those_of_the_block(name: str) -> None:
+    found = list(rows(page(name), "Cost"))
+    assert [cells[0] for cells in found] == [f"{channels} × {side} × {side}" for channels, side in pages.STAGES]
+    for (channels, _), cells in zip(pages.STAGES, found, strict=True):
+        block = attention.create(name, channels)
+        assert cells[1] == f"{sum(p.numel() for p in block.parameters()):,}"
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_the_drawing_shows_every_step_that_has_a_symbol(name: str) -> None:
+    svg = (pages.DRAWINGS / f"{name}.svg").read_text(encoding="utf-8")
+    root = ElementTree.fromstring(svg)
+    ids = {element.get("id") for element in root.iter()}
+    entry = registry.entry(name)
+    block, inputs = pages.example(entry)
+    run = shapes.trace(block, *inputs).visible() if type(block).forward in pages._plain() else None
+    if run is not None:
+        assert {f"tensor:{node.index}" for node in run.nodes} <= ids
+    alt = re.search(r"^:alt: (.*)$", page(name), re.MULTILINE)[1]
+    assert alt.startswith(f"The tensors of {entry.class_name}: ")
+
+
+def test_pages_follow_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a chapter is written, its block's page and drawing go."""
+    for folder in (pages.BLOCKS, pages.DRAWINGS):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / pages.BLOCKS / "eca.md").write_text("old")
+    (tmp_path / pages.DRAWINGS / "eca.svg").write_text("old")
+    assert sync.left(tmp_path) == []
+    table = {name: replace(e, status="ready") if name == "eca" else e for name, e in registry.entries().items()}
+    monkeypatch.setattr(pages, "entries", lambda: table)
+    assert [path.name for path in sync.left(tmp_path)] == ["eca.svg", "eca.md"]
+
+
+def test_the_contents_list_every_page() -> None:
+    listed = re.findall(r"^          - file: (book/blocks/\w+)$", Path("_toc.yml").read_text(encoding="utf-8"), re.M)
+    assert listed == [registry.entry(name).page for name in BUILT]
+
+
+def test_one_cost_by_hand() -> None:
+    """ECA with its five weights, on 256 channels: five multiply–adds a channel."""
+    ((_, parameters, macs), *_) = rows(page("eca"), "Cost")
+    assert (parameters, macs) == ("5", f"{5 * 256:,}")
+    assert cost.evaluate("eca", "macs", channels=256, kernel_size=5) == 5 * 256
