@@ -5,7 +5,8 @@ authors published none), which options make our block the same function, and wha
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase as fnmatch
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ def load_official(block: nn.Module, state_dict: Mapping[str, Tensor], *, prefix:
     >>> block = attention.create("se", 64, **attention.registry.entry("se").official["options"])
     >>> attention.load_official(block, their_block.state_dict())
 
-    A matrix may be given as a 1 × 1 convolution, and the other way round.
+    A matrix may be given as a 1 × 1 convolution, and the other way round: axes of size 1 do not count.
 
     :param block: a block of this package, made with the official options; changed in place.
     :param state_dict: parameters and buffers under the names of the official code, of one block or of a whole network.
@@ -33,18 +34,20 @@ def load_official(block: nn.Module, state_dict: Mapping[str, Tensor], *, prefix:
     theirs = {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)}
     ours = block.state_dict()
     loaded, used = translate(found.official["names"], theirs, {name: tuple(v.shape) for name, v in ours.items()})
-    wrong = [f"{name} {tuple(value.shape)}" for name, value in loaded.items() if value.numel() != ours[name].numel()]
+    wrong = [f"{name} {tuple(v.shape)}" for name, v in loaded.items() if _long(v.shape) != _long(ours[name].shape)]
     lacking = sorted(name for name in ours if name not in loaded and not name.endswith("num_batches_tracked"))
-    used |= set(found.official.get("unused", []))
+    used |= {name for name in theirs for each in found.official.get("unused", []) if fnmatch(name, each)}
     left = sorted(name for name in theirs if name not in used and not name.endswith("num_batches_tracked"))
     if wrong or lacking or left:
         options = ", ".join(f"{name}={value!r}" for name, value in found.official["options"].items())
         told = {"do not fit": wrong, "are not given": lacking, "have no place here": left}
         raise ValueError(
             f"{found.title}: "
-            + "; ".join(f"{', '.join(names)} {what}" for what, names in told.items() if names)
+            + "; ".join(f"{_some(names)} {what}" for what, names in told.items() if names)
+            + _prefixed(theirs, left)
             + f"; the official code is {found.official['source']}"
             + (f", and a block with {options} is the same" if options else "")
+            + (f". {' '.join(found.official['about'].split())}" if "about" in found.official else "")
         )
     with torch.no_grad():
         for name, value in loaded.items():
@@ -57,7 +60,8 @@ def translate(
     """Name the tensors of the official code as ours are.
 
     :param names: official name -> ours. ``{i}`` stands for a number, on both sides. ``"a.weight + b.weight"`` lays
-        their tensors one behind the other along the first axis; a list of ours divides one of theirs in that way.
+        their tensors one behind the other along the first axis; a list of ours divides one of theirs in that way, where
+        ``{i}`` stands for all numbers that there are. Of ``"a | b"`` ours is the first that the block has.
     :param theirs: tensors by official name.
     :param shapes: of our tensors, by name.
     :returns: tensors by our name, for all that was found, and the official names of those that were used.
@@ -70,11 +74,43 @@ def translate(
             if not all(part in theirs for part in parts):
                 continue
             value = torch.cat([theirs[part] for part in parts]) if len(parts) > 1 else theirs[parts[0]]
-            targets = [name.replace("{i}", number) for name in ([ours] if isinstance(ours, str) else ours)]
+            targets = _targets(ours, number, shapes)
             if all(name in shapes for name in targets):
                 found |= _divided(value, targets, shapes)
                 used |= set(parts)
     return found, used
+
+
+def _targets(ours: str | list[str], number: str, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Return the names of ours that a rule leads to."""
+    if isinstance(ours, str):
+        choice = [name.replace("{i}", number) for name in ours.split(" | ")]
+        return [next((name for name in choice if name in shapes), choice[0])]
+    found = []
+    for name in ours:
+        if "{i}" in name and not number:
+            found += [name.replace("{i}", each) for each in sorted(_numbers(name, shapes), key=int)]
+        else:
+            found.append(name.replace("{i}", number))
+    return found
+
+
+def _long(shape: Iterable[int]) -> list[int]:
+    """Return a shape without its axes of size 1."""
+    return [size for size in shape if size != 1]
+
+
+def _some(names: list[str], most: int = 6) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _prefixed(theirs: Mapping[str, Tensor], left: list[str]) -> str:
+    """Say that a prefix was forgotten, where no name has a place and all begin alike."""
+    first = {name.partition(".")[0] for name in theirs}
+    if len(first) == 1 and set(left) >= {name for name in theirs if not name.endswith("num_batches_tracked")} != set():
+        return f"; is it prefix={first.pop() + '.'!r}?"
+    return ""
 
 
 def _divided(value: Tensor, targets: list[str], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:

@@ -157,6 +157,33 @@ def test_a_block_of_a_whole_network_is_found_by_its_prefix(name: str) -> None:
     agrees(block, function(theirs, X))
 
 
+def test_the_names_of_other_packages_are_known() -> None:
+    """Those of timm's and torchvision's SE, and of timm's CBAM: two linear layers as convolutions of one pixel."""
+    theirs = {
+        "fc1.weight": numbers(4, 64, 1, 1),
+        "fc1.bias": numbers(4, seed=2),
+        "fc2.weight": numbers(64, 4, 1, 1, seed=3),
+        "fc2.bias": numbers(64, seed=4),
+    }
+    block = made("se", bias=True)
+    attention.load_official(block, theirs)
+    hidden = F.conv2d(X.mean((2, 3), keepdim=True), theirs["fc1.weight"], theirs["fc1.bias"]).relu()
+    agrees(block, X * F.conv2d(hidden, theirs["fc2.weight"], theirs["fc2.bias"]).sigmoid())
+
+    theirs = {
+        "channel.fc1.weight": numbers(4, 64, 1, 1),
+        "channel.fc2.weight": numbers(64, 4, 1, 1, seed=3),
+        "spatial.conv.conv.weight": numbers(1, 2, 7, 7, seed=5),
+    } | norm(1, "spatial.conv.bn", 6)
+    cbam = attention.create("cbam", 64, norm=True).double().eval()
+    attention.load_official(cbam, theirs)
+    pooled = (X.mean((2, 3), keepdim=True), X.amax((2, 3), keepdim=True))
+    both = [F.conv2d(F.conv2d(z, theirs["channel.fc1.weight"]).relu(), theirs["channel.fc2.weight"]) for z in pooled]
+    x = X * sum(both).sigmoid()
+    t = F.conv2d(torch.stack([x.mean(1), x.amax(1)], 1), theirs["spatial.conv.conv.weight"], padding=3)
+    agrees(cbam, x * normalised(t, theirs, "spatial.conv.bn").sigmoid())
+
+
 @pytest.mark.parametrize("name", CODED)
 def test_an_entry_is_complete_and_its_options_build_the_block(name: str) -> None:
     official = registry.entry(name).official
@@ -183,12 +210,43 @@ def test_what_does_not_fit_is_named_and_changes_nothing() -> None:
         (se_state() | {"fc.4.weight": numbers(1)}, "fc.4.weight have no place here"),
         (se_state() | {"fc.0.bias": numbers(4)}, "fc.0.bias have no place here"),
         ({}, "the official code is moskomule/senet.pytorch"),
+        ({"fc.0.weight": numbers(16, 16), "fc.2.weight": numbers(16, 16)}, r"reduce.weight \(16, 16\)"),
+        ({f"module.{key}": v for key, v in se_state().items()}, r"; is it prefix='module\.'\?"),
+        ({f"a.{i}": numbers(1) for i in range(9)}, "a.4, a.5 and 3 more have no place here"),
     ):
         with pytest.raises(ValueError, match=message):
             attention.load_official(block, state)
     assert all(value.equal(before[key]) for key, value in block.state_dict().items())
     with pytest.raises(ValueError, match=r"and a block with bias=True, norm=True, .* is the same"):
         attention.load_official(attention.create("cbam", 64), cbam_state())
+
+
+def test_three_branches_of_a_selective_kernel() -> None:
+    theirs = sk_state() | {"paths.2.conv.weight": numbers(64, 2, 3, 3, seed=32)} | norm(64, "paths.2.bn", 42)
+    theirs["attn.fc_select.weight"] = numbers(192, 32, 1, 1) / 6
+    block = made("sk", branches=3)
+    attention.load_official(block, theirs)
+    wanted = theirs["attn.fc_select.weight"].flatten(1).split(64)
+    for found, each in zip(block.select, wanted, strict=True):
+        assert found.weight.equal(each)
+
+
+def test_one_module_of_two_is_loaded_by_its_own_names() -> None:
+    """DANet's two modules call their factor alike."""
+    for part, mine in (("position", "alpha"), ("channel", "beta")):
+        block = made("danet", part=part, reverse=part == "channel")
+        state = {"gamma": numbers(1)}
+        if part == "position":
+            for i, (name, width) in enumerate({"query_conv": 8, "key_conv": 8, "value_conv": 64}.items()):
+                state |= {
+                    f"{name}.weight": numbers(width, 64, 1, 1, seed=i),
+                    f"{name}.bias": numbers(width, seed=9 + i),
+                }
+        attention.load_official(block, state)
+        assert getattr(block, mine).item() == state["gamma"].item()
+    both = {f"sa.{key}": v for key, v in state.items()} | {"conv5a.0.weight": numbers(3), "conv8.1.bias": numbers(2)}
+    with pytest.raises(ValueError, match="are not given"):
+        attention.load_official(made("danet"), both)
 
 
 def test_matrices_and_convolutions_of_one_pixel_are_the_same() -> None:

@@ -51,7 +51,8 @@ class SplitAttention(Attention):
     the equations of its split-attention block.
 
     Differs from the official code in nothing, where that is built as in its networks: ``bias=False`` and batch
-    normalisation. Its class alone has by default a bias in the convolution and no normalisation.
+    normalisation. Its class alone has by default a bias in the convolution and no normalisation. It also takes other
+    kernels than 3 × 3, dilations, and another number of channels to put out, which ours does not.
     """
 
     def __init__(

@@ -46,7 +46,9 @@ class SelectiveKernel(Attention):
     Source: Xiang Li, Wenhai Wang, Xiaolin Hu, Jian Yang, *Selective Kernel Networks*, CVPR 2019, arXiv 1903.06586,
     equations (1) to (6), and Section 3.2 for the dilated convolutions.
 
-    The official code writes the linear layers as 1 × 1 convolutions on a 1 × 1 map, which is the same function.
+    Differs from the official code: that writes the linear layers as 1 × 1 convolutions on a 1 × 1 map, which is the
+    same function, starts them with a standard deviation of 0.01, and keeps 0.95 of the running statistics at each step,
+    where ours keeps PyTorch's 0.9.
     """
 
     def __init__(

@@ -51,13 +51,16 @@ class FrequencyChannelAttention(Gate):
     :param frequencies: the $n$ pairs $(u_k, v_k)$, as ``((0, 0), (0, 1))``; $n$ divides ``channels``. Or a selection of
         the authors: ``"top"``, the best of those that they tried alone, ``"low"``, the lowest, or ``"bot"``, the worst,
         followed by $n$: 1, 2, 4, 8, 16 or 32. The paper uses ``"top16"``.
-    :param size: (height, width), each divisible by 7, to which the map is pooled before it is transformed; the windows
-        are those of PyTorch's ``adaptive_avg_pool2d``. ``None``, the default, transforms the map as it is.
+    :param size: (height, width), each divisible by 7 unless ``whole``, to which the map is pooled before it is
+        transformed; the windows are those of PyTorch's ``adaptive_avg_pool2d``. ``None``, the default, transforms the
+        map as it is.
+    :param whole: whether $uH/7$ is rounded down to a whole frequency, $u \lfloor H/7 \rfloor$, as in the authors' code.
+        On a map below 7 × 7 every frequency is then 0, and the block is SE.
     :param orthonormal: whether the basis has the factors $\alpha$. Without them, as the paper's equations write it,
         $\mathrm{Freq}$ of $(0, 0)$ is $HW$ times the mean, and gates of a large map are soon 0 or 1.
     :raises TypeError: for a ``channels``, ``reduction`` or ``size`` that is not of whole numbers, ``frequencies`` that
-        are neither a word nor pairs, an ``orthonormal`` that is not a bool; for an input that is not a floating-point
-        tensor.
+        are neither a word nor pairs, an ``orthonormal`` or ``whole`` that is not a bool; for an input that is not a
+        floating-point tensor.
     :raises ValueError: for arguments below 1, a ``reduction`` or a number of frequencies that does not divide
         ``channels``, an unknown selection, frequencies outside 0 to 6, a ``size`` that 7 does not divide; for an input
         that is not of shape (batch, channels, height, width).
@@ -65,7 +68,8 @@ class FrequencyChannelAttention(Gate):
     Source: Zequn Qin, Pengyi Zhang, Fei Wu, Xi Li, *FcaNet: Frequency Channel Attention Networks*, ICCV 2021,
     arXiv 2012.11879.
 
-    Differs from the official code: that has a fixed ``size``, in its ImageNet networks that of each stage's map.
+    Differs from the official code: that is ``whole=True`` and has a fixed ``size``, in its ImageNet networks that of
+    each stage's map. Its basis has the factors $\alpha$, which the paper leaves out for simplicity.
     """
 
     def __init__(
@@ -75,15 +79,16 @@ class FrequencyChannelAttention(Gate):
         frequencies: str | Sequence[tuple[int, int]] = "top16",
         size: tuple[int, int] | None = None,
         orthonormal: bool = True,
+        whole: bool = False,
     ) -> None:
         super().__init__()
         channels, reduction = check_positive(channels=channels, reduction=reduction)
-        check_flags(orthonormal=orthonormal)
+        check_flags(orthonormal=orthonormal, whole=whole)
         check_divides(channels=channels, reduction=reduction)
-        self.channels, self.orthonormal = channels, bool(orthonormal)
+        self.channels, self.orthonormal, self.whole = channels, bool(orthonormal), bool(whole)
         self.frequencies = _pairs(frequencies)
         check_divides(channels=channels, frequencies=len(self.frequencies))
-        self.size = (None, None) if size is None else _size(size)
+        self.size = (None, None) if size is None else _size(size, self.whole)
         self.maps = {"channel": Map("b c 1 1", "sigmoid", about="how much of this channel passes")}
         self.steps = {
             "freq": Step(
@@ -103,7 +108,7 @@ class FrequencyChannelAttention(Gate):
         """
         check_input(x, "b c h w", c=self.channels)
         down, across = (
-            _waves(frequencies, x, axis, size, self.orthonormal)
+            _waves(frequencies, x, axis, size, self.orthonormal, self.whole)
             for frequencies, axis, size in zip(zip(*self.frequencies, strict=True), (2, 3), self.size, strict=True)
         )
         mean = _coefficients(x, down, across)
@@ -117,15 +122,19 @@ class FrequencyChannelAttention(Gate):
         return rearrange(s, "b c -> b c 1 1")
 
 
-def _waves(frequencies: tuple[int, ...], x: Tensor, axis: int, size: int | None, orthonormal: bool) -> Tensor:
+def _waves(
+    frequencies: tuple[int, ...], x: Tensor, axis: int, size: int | None, orthonormal: bool, whole: bool
+) -> Tensor:
     """Return what each pixel along an axis counts, at each frequency: the cosines over their number.
 
     :param size: to how many cells the axis is pooled; the pooling is then part of what is returned.
     """
     pixels, dtype = x.shape[axis], wide(x.dtype)
     u = torch.tensor(frequencies, device=x.device, dtype=dtype)[:, None]
-    cells = torch.arange(pixels if size is None else size, device=x.device)
-    waves = (pi / PARTS * u * (cells.to(dtype) + 0.5)).cos()
+    length = pixels if size is None else size
+    cells = torch.arange(length, device=x.device)
+    u = u * (length // PARTS) / length if whole else u / PARTS  # half waves on each pixel
+    waves = (pi * u * (cells.to(dtype) + 0.5)).cos()
     if orthonormal:
         waves = waves * torch.where(u > 0, 2.0, 1.0).to(dtype).sqrt()
     if size is not None:
@@ -133,7 +142,7 @@ def _waves(frequencies: tuple[int, ...], x: Tensor, axis: int, size: int | None,
         place = torch.arange(pixels, device=x.device)
         inside = (start[:, None] <= place) & (place < end[:, None])
         waves = (waves[:, :, None] * inside / (end - start)[:, None]).sum(1)  # n cells pixels -> n pixels
-    return waves / (waves.new_ones(()) * (pixels if size is None else size))
+    return waves / (waves.new_ones(()) * length)
 
 
 def _coefficients(x: Tensor, down: Tensor, across: Tensor) -> Tensor:
@@ -163,10 +172,11 @@ def _pairs(frequencies: str | Sequence[tuple[int, int]]) -> tuple[tuple[int, int
     return tuple(pairs)
 
 
-def _size(size: Sequence[int]) -> tuple[int, int]:
+def _size(size: Sequence[int], whole: bool) -> tuple[int, int]:
     if not isinstance(size, Sequence) or isinstance(size, str) or len(size) != 2:
         raise TypeError(f"size={size!r} is not (height, width)")
     height, width = check_positive(height=size[0], width=size[1])
-    if height % PARTS or width % PARTS:
-        raise ValueError(f"size={size!r} is not divisible by {PARTS}; allowed for each: 7, 14, 21, …")
+    if not whole and (height % PARTS or width % PARTS):
+        allowed = "7, 14, 21, …, or any with whole=True"
+        raise ValueError(f"size={size!r} is not divisible by {PARTS}; allowed for each: {allowed}")
     return height, width

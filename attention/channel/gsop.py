@@ -17,6 +17,10 @@ for _function in ("rearrange", "_convolve", "_covariance"):
     torch.fx.wrap(_function)
 
 
+#: Up to so many channels the authors' code takes every second pixel alone.
+NARROW = 256
+
+
 class SecondOrderPooling(Gate):
     r"""Global second-order pooling (GSoP): a gate for each channel, from the covariances of a few mixed channels.
 
@@ -38,10 +42,11 @@ class SecondOrderPooling(Gate):
 
     :param channels: number of channels $C$ of the input and the output.
     :param reduced: number of channels $d$ of which the covariances are taken. The paper uses 128.
-    :param stride: the step of $W_r$ in pixels. The authors' network has 2 in its first stage, 1 in the others.
-        ``torch.export`` for open sizes wants to know that more than one step fits: ``Dim("height", min=stride + 1)``.
+    :param stride: the step of $W_r$ in pixels; ``"auto"`` is that of the authors' code, 2 up to 256 channels, which is
+        its first stage, and 1 above. The block has the number as ``stride`` either way. ``torch.export`` for open sizes
+        wants to know that more than one step fits: ``Dim("height", min=stride + 1)``.
     :param slope: the slope of $\phi$ for negative numbers, from 0, a ReLU, to 1, no non-linearity at all. The authors'
-        README names no kind of non-linearity; 0.1 is a choice of this package.
+        README names no kind of non-linearity; 0.1 stands in a summary by somebody else, and not in what we could read.
     :param rectify: whether a ReLU comes before $W_r$, as in the authors' code.
     :raises TypeError: for a ``channels``, ``reduced`` or ``stride`` that is not a whole number, a ``slope`` that is not
         a number, a ``rectify`` that is not a bool; for an input that is not a floating-point tensor.
@@ -52,14 +57,17 @@ class SecondOrderPooling(Gate):
     Source: Zilin Gao, Jiangtao Xie, Qilong Wang, Peihua Li, *Global Second-order Pooling Convolutional Networks*, CVPR
     2019, arXiv 1811.12006. The block along the channels; the paper has one along the positions too.
 
-    Differs from the official code: that is ``slope=1, rectify=True``. Its authors describe two convolutions, each with
-    a non-linearity; their code has none behind the first.
+    Differs from the official code: that is ``stride="auto", slope=1, rectify=True``. Its authors describe two
+    convolutions, each with a non-linearity; their code has none behind the first. Their convolutions start with He's
+    normal numbers.
     """
 
     def __init__(
-        self, channels: int, reduced: int = 128, stride: int = 1, slope: float = 0.1, rectify: bool = False
+        self, channels: int, reduced: int = 128, stride: int | str = 1, slope: float = 0.1, rectify: bool = False
     ) -> None:
         super().__init__()
+        if stride == "auto":
+            stride = 2 if check_positive(channels=channels)[0] <= NARROW else 1
         channels, reduced, stride = check_positive(channels=channels, reduced=reduced, stride=stride)
         check_flags(rectify=rectify)
         if isinstance(slope, bool) or not isinstance(slope, Real):

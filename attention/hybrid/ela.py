@@ -11,7 +11,7 @@ from attention.contract import Attention, Map, Step, check_divides, check_flags,
 
 __all__ = ["SIZES", "EfficientLocalAttention"]
 
-#: The four sizes: tiny, base, small and large.
+#: The four sizes, tiny, base, small and large, as copies of the paper's code have them.
 SIZES: dict[str, dict[str, Any]] = {
     "T": {"kernel_size": 5, "group_width": 1, "norm_groups": 32},
     "B": {"kernel_size": 7, "group_width": 1, "norm_groups": 16},
@@ -58,7 +58,8 @@ class EfficientLocalAttention(Attention):
     Source: Wei Xu, Yi Wan, *ELA: Efficient Local Attention for Deep Convolutional Neural Networks*, 2024,
     arXiv 2403.01123.
 
-    Differs from the official code: there is none. The best-known copy is the default, B. Others have a convolution and
+    Differs from the official code: there is none. The four sizes are those of the copies, which agree in them. The
+    best-known copy is the default, B. Others have a convolution and
     a normalisation for each axis (``shared=False``), or a non-linearity before the sigmoid, which the paper has not.
     """
 

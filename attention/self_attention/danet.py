@@ -44,7 +44,7 @@ class DualAttention(Attention):
 
     :param channels: number of channels $C$ of the input and the output.
     :param reduction: the ratio $r$ by which $B$ and $C$ are narrower than the input; it divides ``channels``, where
-        there is a module for positions. The authors' code uses 8.
+        there is a module for positions. The authors' code uses 8; what readers report of the paper has 1.
     :param part: ``"both"`` modules, or one of them: ``"position"``, ``"channel"``; then $y$ is its answer alone.
     :param reverse: whether the channels' similarity counts the other way, as in the authors' code: the softmax is over
         $\max_i (A_i \cdot A_j) - A_i \cdot A_j$, so that a channel takes most from those which are least like it.

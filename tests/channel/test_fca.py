@@ -42,12 +42,12 @@ def naive_pooled(plane: Plane, size: tuple[int | None, int | None]) -> Plane:
     return cells
 
 
-def wave(part: int, place: int, length: int, orthonormal: bool) -> float:
+def wave(part: int, place: int, length: int, orthonormal: bool, whole: bool) -> float:
     """The basis of the discrete cosine transform along one axis, at the frequency on which a seventh part begins."""
-    frequency = part * length / 7
+    frequency = part * (length // 7) if whole else part * length / 7
     factor = 1.0
     if orthonormal:
-        factor = sqrt(2 / length) if part else sqrt(1 / length)
+        factor = sqrt(2 / length) if frequency else sqrt(1 / length)
     return factor * cos(pi * frequency / length * (place + 0.5))
 
 
@@ -63,8 +63,8 @@ def naive(block: FrequencyChannelAttention, x: list[list[Plane]]) -> tuple[list[
             total = 0.0
             for i, row in enumerate(cells):
                 for j, value in enumerate(row):
-                    down = wave(u, i, len(cells), block.orthonormal)
-                    total += value * down * wave(v, j, len(row), block.orthonormal)
+                    down = wave(u, i, len(cells), block.orthonormal, block.whole)
+                    total += value * down * wave(v, j, len(row), block.orthonormal, block.whole)
             freq.append(total)
         hidden = [max(sum(weight * f for weight, f in zip(row, freq, strict=True)), 0.0) for row in w1]
         logits = [sum(weight * h for weight, h in zip(row, hidden, strict=True)) for row in w2]
@@ -80,12 +80,14 @@ def options(draw: st.DrawFn) -> dict[str, Any]:
     frequencies = draw(st.sampled_from(["top1", "top4", "low2", "bot4", ((0, 0), (3, 6), (5, 1)), ((6, 2),)]))
     parts = int(frequencies[3:]) if isinstance(frequencies, str) else len(frequencies)
     channels = parts * draw(st.integers(1, 3))
+    whole = draw(st.booleans())
     return {
         "channels": channels,
         "reduction": draw(st.sampled_from([r for r in range(1, channels + 1) if channels % r == 0])),
         "frequencies": frequencies,
-        "size": draw(st.sampled_from([None, None, (7, 7), (14, 7)])),
+        "size": draw(st.sampled_from([None, (9, 15), (8, 7)] if whole else [None, None, (7, 7), (14, 7)])),
         "orthonormal": draw(st.booleans()),
+        "whole": whole,
     }
 
 
@@ -96,6 +98,7 @@ SPEC = Spec(
         Case({"channels": 16}, batch=3, height=3, width=5),
         Case({"channels": 8, "reduction": 2, "frequencies": "low4", "size": (7, 14)}, height=5, width=8, seed=1),
         Case({"channels": 6, "reduction": 3, "frequencies": ((0, 0), (2, 5)), "orthonormal": False}, seed=2),
+        Case({"channels": 8, "reduction": 2, "frequencies": "top8", "whole": True}, height=8, width=9, seed=3),
     ),
     naive=naive,
     bad_arguments=(
@@ -148,7 +151,7 @@ def test_the_basis_is_orthonormal_on_maps_of_which_seven_divides_the_sides(size:
     block = FrequencyChannelAttention(49, 7, everything)
     x = torch.empty(1, 49, *size, dtype=torch.float64)
     down, across = (
-        fca._waves(u, x, axis, None, True) for axis, u in enumerate(zip(*block.frequencies, strict=True), 2)
+        fca._waves(u, x, axis, None, True, False) for axis, u in enumerate(zip(*block.frequencies, strict=True), 2)
     )
     basis = (down[:, :, None] * across[:, None]).flatten(1) * sqrt(size[0] * size[1])
     torch.testing.assert_close(basis @ basis.T, torch.eye(49, dtype=torch.float64))
@@ -156,7 +159,7 @@ def test_the_basis_is_orthonormal_on_maps_of_which_seven_divides_the_sides(size:
 
 def test_a_part_of_the_frequencies_means_the_same_stripes_on_any_map() -> None:
     """(2, 2) of 14 × 14 frequencies are stripes as wide as (1, 1) of 7 × 7: a larger map shows more of them."""
-    small, large = (fca._waves((3,), torch.empty(1, 1, n, n), 2, None, False) for n in (7, 21))
+    small, large = (fca._waves((3,), torch.empty(1, 1, n, n), 2, None, False, False) for n in (7, 21))
     torch.testing.assert_close(large[0, :7] * 21, small[0] * 7)
 
 
@@ -254,8 +257,9 @@ class _Changed(FrequencyChannelAttention):
         waves = []
         for length, parts in zip((height, width), zip(*self.frequencies, strict=True), strict=True):
             u, place = (torch.tensor(each, dtype=torch.float64) for each in (parts, range(length)))
+            u = u * (length // 7) if self.whole else u * length / 7
             factor = (torch.where(u > 0, 2.0, 1.0).double() / length).sqrt() if self.orthonormal else torch.ones(len(u))
-            waves.append(factor[:, None] * (pi / 7 * u[:, None] * (place + shift)).cos())
+            waves.append(factor[:, None] * (pi * u[:, None] / length * (place + shift)).cos())
         return waves[0][:, :, None] * waves[1][:, None]
 
     def weights(self, x: Tensor) -> Tensor:

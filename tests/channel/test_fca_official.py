@@ -42,16 +42,26 @@ def made_up(channels: int, size: tuple[int, int], pairs: tuple[tuple[int, int], 
     }
 
 
-@pytest.mark.parametrize(("channels", "size"), [(16, (7, 7)), (256, (7, 7)), (64, (5, 9)), (32, (20, 16))])
+@pytest.mark.parametrize(("channels", "size"), [(16, (7, 7)), (256, (14, 14)), (64, (5, 9)), (32, (20, 16))])
 def test_official_weights_load_and_give_the_official_function(channels: int, size: tuple[int, int]) -> None:
     found = registry.entry("fca").official
     block = attention.create("fca", channels, **found["options"]).double()
-    weights = made_up(channels, (7, 7), block.frequencies)
+    weights = made_up(channels, size, block.frequencies)
     attention.load_official(block, weights)
     x = torch.randn(3, channels, *size, dtype=torch.float64)
     torch.testing.assert_close(block(x), official(x, weights), rtol=0, atol=1e-11)
     assert set(found["names"].values()) == set(block.state_dict())
     assert set(found["names"]) | set(found["unused"]) == set(weights)
+
+
+@pytest.mark.parametrize("dct", [(7, 7), (8, 12), (5, 9)])
+@pytest.mark.parametrize("size", [(7, 7), (16, 9)])
+def test_a_basis_of_another_size_than_the_map(dct: tuple[int, int], size: tuple[int, int]) -> None:
+    block = FrequencyChannelAttention(32, size=dct, whole=True).double()
+    weights = made_up(32, dct, block.frequencies)
+    attention.load_official(block, weights)
+    x = torch.randn(2, 32, *size, dtype=torch.float64)
+    torch.testing.assert_close(block(x), official(x, weights), rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("frequencies", ["top16", "low8", "bot4", "top2", "low1"])

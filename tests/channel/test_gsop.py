@@ -89,7 +89,7 @@ def options(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-OFFICIAL = {"slope": 1.0, "rectify": True}
+OFFICIAL = {"slope": 1.0, "rectify": True}  # beside the stride, which depends on the channels there
 
 SPEC = Spec(
     name="gsop",

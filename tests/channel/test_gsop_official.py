@@ -60,14 +60,24 @@ def official(x: Tensor, w: dict[str, Tensor], stride: int) -> Tensor:
 @pytest.mark.parametrize(("channels", "reduced", "stride"), [(8, 4, 1), (16, 5, 2), (256, 128, 2)])
 def test_official_weights_load_and_give_the_official_function(channels: int, reduced: int, stride: int) -> None:
     found, weights = registry.entry("gsop").official, made_up(channels, reduced)
-    assert found["options"] == OFFICIAL
-    block = attention.create("gsop", channels, reduced=reduced, stride=stride, **found["options"]).double().eval()
+    assert found["options"] == OFFICIAL | {"stride": "auto"}
+    block = attention.create("gsop", channels, reduced=reduced, stride=stride, **OFFICIAL).double().eval()
     attention.load_official(block, weights)
     x = torch.randn(3, channels, 5, 6, dtype=torch.float64)
     torch.testing.assert_close(block(x), official(x, weights, stride), rtol=0, atol=1e-11)
     assert set(found["names"]) == set(weights)
     counters = {name for name in block.state_dict() if name.endswith("num_batches_tracked")}
     assert set(found["names"].values()) == set(block.state_dict()) - counters
+
+
+@pytest.mark.parametrize(("channels", "stride"), [(64, 2), (256, 2), (260, 1), (512, 1)])
+def test_the_stride_of_the_authors_code(channels: int, stride: int) -> None:
+    block = attention.create("gsop", channels, reduced=8, **registry.entry("gsop").official["options"]).double().eval()
+    assert block.stride == stride
+    weights = made_up(channels, 8)
+    attention.load_official(block, weights)
+    x = torch.randn(2, channels, 5, 6, dtype=torch.float64)
+    torch.testing.assert_close(block(x), official(x, weights, stride), rtol=0, atol=1e-11)
 
 
 def test_weights_come_out_of_a_whole_bottleneck() -> None:

@@ -66,7 +66,7 @@ def test_the_official_options_are_the_official_function(channels: int, width: in
 
 def test_every_official_name_has_a_place() -> None:
     names = registry.entry("coordinate").official["names"]
-    assert set(names) == {name for name in official(16, 8) if not name.endswith("num_batches_tracked")}
+    assert {name for name in official(16, 8) if not name.endswith("num_batches_tracked")} <= set(names)
     with pytest.raises(ValueError, match=r"reduce\.weight \(16, 320, 1, 1\), .* do not fit"):
         load_official(CoordinateAttention(320), official(320, 16))
 

@@ -78,7 +78,7 @@ def test_with_its_sigmoid_it_is_another_function() -> None:
 
 def test_every_official_name_has_a_place() -> None:
     names = registry.entry("gam").official["names"]
-    assert set(names) == {name for name in official(16) if not name.endswith("num_batches_tracked")}
+    assert {name for name in official(16) if not name.endswith("num_batches_tracked")} <= set(names)
     with pytest.raises(ValueError, match=r"conv1\.weight \(4, 16, 7, 7\), .* do not fit"):
         load_official(GlobalAttention(16, **OPTIONS | {"reduction": 8}), official(16))
 

@@ -298,7 +298,7 @@ def test_official_weights_load_and_give_the_official_function(channels: int) -> 
     attention.load_official(block, weights)
     x = torch.randn(3, channels, 5, 4, dtype=torch.float64)
     torch.testing.assert_close(block(x), official(x, weights), rtol=0, atol=1e-12)
-    assert set(found["names"]) == set(weights)
+    assert set(weights) <= set(found["names"])
     assert set(found["names"].values()) == set(block.state_dict())
 
 
