@@ -90,8 +90,8 @@ class AttentionalFeatureFusion(Attention):
     2021, arXiv 2009.14082, the equations of MS-CAM, AFF and iAFF.
 
     Differs from the official code: AFF there is ``doubled=True``, iAFF is ``iterative=True``. The authors' PyTorch port
-    of iAFF runs the first global branch twice and never the second; their original, in MXNet, does as this block. To use
-    weights that were trained in the port, copy ``global_att`` over ``global_att2`` first.
+    of iAFF runs the first global branch twice and never the second; their original, in MXNet, does as this block. To
+    use weights that were trained in the port, copy ``global_att`` over ``global_att2`` first.
     """
 
     def __init__(self, channels: int, reduction: int = 16, iterative: bool = False, doubled: bool = False) -> None:

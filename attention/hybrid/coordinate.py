@@ -29,9 +29,9 @@ class CoordinateAttention(Attention):
     $$
 
     with $F_1 \in \mathbb{R}^{m \times C}$, $F_h, F_w \in \mathbb{R}^{C \times m}$, all with biases, and
-    $m = \max(\lfloor C/r \rfloor, 8)$: the paper's equations (4) to (9), with the least width of its code. One matrix $F_1$ and one normalisation serve
-    rows and columns. The paper calls $\delta$ a non-linear function and writes the normalisation in its figure alone;
-    both are here as in its code.
+    $m = \max(\lfloor C/r \rfloor, 8)$: the paper's equations (4) to (9), with the least width of its code. One matrix
+    $F_1$ and one normalisation serve rows and columns. The paper calls $\delta$ a non-linear function and writes the
+    normalisation in its figure alone; both are here as in its code.
 
     :param channels: number of channels $C$ of the input and the output.
     :param reduction: the ratio $r$ by which the bottleneck is narrower than the input; what is left over of

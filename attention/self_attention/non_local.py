@@ -81,8 +81,8 @@ class NonLocal(Attention):
     Source: Xiaolong Wang, Ross Girshick, Abhinav Gupta, Kaiming He, *Non-local Neural Networks*, CVPR 2018,
     arXiv 1711.07971, equations (1) to (6) and sections 3.3 and 4.1.
 
-    Differs from the official code: that is ``bias=True, scale=True, subsample=2, border=False``, with initial weights of
-    standard deviation 0.01. The best-known PyTorch code is ``bias=True, subsample=2, pool="after", border=False``.
+    Differs from the official code: that is ``bias=True, scale=True, subsample=2, border=False``, with initial weights
+    of standard deviation 0.01. The best-known PyTorch code is ``bias=True, subsample=2, pool="after", border=False``.
     """
 
     def __init__(
