@@ -147,6 +147,29 @@ BLOCKS = (
         ),
     ),
     Block(
+        "eca",
+        {"kernel_size": 3},
+        (Other("timm.layers", "EcaModule", lambda timm, c: timm.EcaModule(kernel_size=3), {"conv": "conv"}),),
+    ),
+    Block(
+        "resnest",
+        {},
+        (
+            Other(
+                "timm.layers",
+                "SplitAttn",
+                lambda timm, c: timm.SplitAttn(c, norm_layer=nn.BatchNorm2d),
+                {
+                    "conv": "conv",
+                    "bn0": "norm",
+                    "fc1": "fuse.0",
+                    "bn1": "fuse.1",
+                    "fc2": "select",
+                },
+            ),
+        ),
+    ),
+    Block(
         "non_local",
         {"bias": True},
         (

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
@@ -171,6 +172,14 @@ def _maker(attention: Any, options: dict[str, Any], rounding: bool) -> Factory:
     return as_factory(attention)
 
 
+def _is_number(make: Factory, option: str) -> bool:
+    """Say whether what does not divide is an option that a whole number can be given for."""
+    if not isinstance(make, partial) or make.func is not create:
+        return False
+    parameter = signature(entry(make.args[0]).load()).parameters.get(option)
+    return parameter is not None and isinstance(make.keywords.get(option, parameter.default), int)
+
+
 def _make(
     make: Factory, channels: int, name: str, rounding: bool, known: bool
 ) -> tuple[Any, tuple[tuple[str, int, int], ...]]:
@@ -181,6 +190,7 @@ def _make(
             block = make(channels, **{option: taken for option, (_, taken) in rounded.items()})
         except ValueError as error:
             found = _INDIVISIBLE.search(str(error))
+            found = found if found and _is_number(make, found[1]) else None
             if not (rounding and found) or found[1] in rounded:
                 hint = (
                     "; with round_to_divisor=True insert takes the nearest" if known and found and not rounding else ""

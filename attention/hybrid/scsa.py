@@ -93,7 +93,8 @@ class SpatialChannelSynergisticAttention(Attention):
         check_flags(bias=bias)
         lengths = _odd(kernels)
         check_divides(channels=channels, heads=heads)
-        check_divides(channels=channels, number_of_kernels=len(lengths))
+        if channels % len(lengths):
+            raise ValueError(f"channels={channels} is not divisible by the number of kernels, {len(lengths)}")
         if window is not None:
             (window,) = check_positive(window=window)
         for name, value, known in (("pool", pool, POOLS), ("gate", gate, GATES)):

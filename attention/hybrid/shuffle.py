@@ -55,10 +55,12 @@ class ShuffleAttention(Attention):
         channels, groups = check_positive(channels=channels, groups=groups)
         check_flags(affine=affine, shuffle=shuffle)
         if channels % (2 * groups):
+            if channels % 2:
+                raise ValueError(f"channels={channels} is odd, and each group has two halves; allowed: 2, 4, 6, …")
             allowed = ", ".join(str(g) for g in range(1, channels // 2 + 1) if channels % (2 * g) == 0)
             raise ValueError(
-                f"channels={channels} is not divisible by 2·groups={2 * groups}, and each group has two halves; "
-                f"allowed for groups: {allowed or 'none, as the number of channels is odd'}"
+                f"half of channels={channels} is not divisible by groups={groups}; allowed for groups: {allowed}: each "
+                "group has two halves"
             )
         self.channels, self.groups, self.shuffle = channels, groups, bool(shuffle)
         half = channels // (2 * groups)

@@ -95,6 +95,8 @@ def randomise(module: nn.Module) -> nn.Module:
             generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
             low = 0.5 if "running_var" in name else -1.0
             tensor.copy_(torch.rand(tensor.shape, generator=generator) * (1 - low) + low)
+            if tensor.ndim > 1:  # by their fan-in, so that numbers keep their size through a network
+                tensor.mul_((3 / tensor[0].numel()) ** 0.5)
     return module
 
 
@@ -137,7 +139,7 @@ def test_after_the_3x3_of_bottlenecks() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_block_in_our_network(name: str) -> None:
     """With the defaults: same keys, same function, and the report counts what the lab counts."""
-    widths = {"widths": (64, 64), "layers": (1, 2), "in_channels": 3}
+    widths = {"widths": (128, 128), "layers": (1, 2), "in_channels": 3}
     built, model = randomise(small_resnet(attention=name, **widths)).eval(), small_resnet(**widths).eval()
     plain = cost.count(model, images())
     report = insert(model, name, example=images())
@@ -464,12 +466,12 @@ def test_what_the_blocks_add_to_resnet50() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_report_agrees_with_the_formulas(name: str) -> None:
     """Of the mechanisms' table, as far as they need nothing but the input's sizes and the defaults."""
-    model = nn.Sequential(nn.Conv2d(3, 64, 1))
+    model = nn.Sequential(nn.Conv2d(3, 128, 1))
     (site,) = insert(model, name, "0", example=torch.zeros(1, 3, 8, 8)).sites
     letters = entry(name).cost.get("symbols", {}).values()
     known = {size: getattr(model[0].attention, size) for size in letters if hasattr(model[0].attention, size)}
     known = {size: value for size, value in known.items() if isinstance(value, int)}
-    sizes = {"height": 8, "width": 8, **known, "channels": 64}
+    sizes = {"height": 8, "width": 8, **known, "channels": 128}
     assert site.parameters == cost.evaluate(name, **sizes)
     assert site.macs == cost.evaluate(name, "macs", **sizes)
 

@@ -21,8 +21,20 @@ NAMES = [name for name in registry.names() if entry(name).kind in ("gate", "bloc
 each_block = pytest.mark.parametrize("name", NAMES)
 
 #: Blocks with an option that must divide the channels, at 24 of them: asked for and taken.
-DIVIDING = {"se": ("reduction", 16, 12), "cbam": ("reduction", 16, 12), "non_local": ("reduction", 16, 12),
-            "dot_product": ("heads", 16, 12)}  # fmt: skip
+DIVIDING = {
+    **dict.fromkeys(("se", "scse", "bam", "cbam", "gam", "cpca", "non_local", "danet", "ccnet"), ("reduction", 16, 12)),
+    **dict.fromkeys(("sge", "ema"), ("groups", 16, 12)),
+    "shuffle": ("groups", 8, 6),
+    "ela": ("norm_groups", 16, 12),
+    "dot_product": ("heads", 16, 12),
+}
+#: Blocks that some numbers of channels do not suit whatever a number says: why, and which.
+UNSUITABLE = {
+    "fca": ("channels=(24|30|7) is not divisible by frequencies=16", (24, 30, 7)),
+    "shuffle": ("channels=7 is odd", (7,)),
+    "polarized": ("channels=7 is not divisible by 2", (7,)),
+    "scsa": ("channels=(30|7) is not divisible by the number of kernels, 4", (30, 7)),
+}
 
 
 class Rows(nn.Module):
@@ -160,10 +172,10 @@ def test_what_nothing_tells_is_refused() -> None:
 @each_block
 def test_other_parts_of_such_a_network_take_blocks(name: str) -> None:
     """A convolution says what it puts out, whatever the network marks."""
-    model = Rows(width=64)
+    model = Rows(width=128)
     model.output_fmt = "NHWC"
     (site,) = insert(model, name, "patches", example=images()).sites
-    assert (site.channels, site.size) == (64, (8, 8))
+    assert (site.channels, site.size) == (128, (8, 8))
     assert model(images()).shape == (2, 5)
 
 
@@ -202,6 +214,10 @@ def test_every_dividing_block_is_in_the_table() -> None:
     for name in NAMES:
         for channels in (24, 30, 7):
             model = widths(channels)
+            why, unsuitable = UNSUITABLE.get(name, ("", ()))
+            if channels in unsuitable:
+                refused(model, ValueError, f"at '0', of {channels} channels: .*{why}", name, "0", round_to_divisor=True)
+                continue
             (site,) = insert(model, name, "0", example=images(), round_to_divisor=True).sites
             assert site.channels == channels
             assert not site.rounded or name in DIVIDING
@@ -226,7 +242,7 @@ def test_an_option_is_rounded_aloud(name: str, example: int | None) -> None:
 
 def test_nothing_is_rounded_unasked_and_the_place_is_named() -> None:
     for name, (option, asked, _) in DIVIDING.items():
-        message = f"at '1', of 24 channels: channels=24 is not divisible by {option}={asked}; .*round_to_divisor=True"
+        message = f"at '1', of 24 channels: .*channels=24 is not divisible by {option}={asked}; .*round_to_divisor=True"
         refused(widths(64, 24), ValueError, message, name, "*", **{option: asked})
     message = "at '1', of 24 channels: channels=24 is not divisible by reduction=16"
     refused(widths(64, 24), ValueError, message, partial(create, "se", reduction=16), "*")

@@ -17,6 +17,8 @@ from attention.registry import create, entry
 
 NAMES = [name for name in registry.names() if entry(name).kind in ("gate", "block")]
 each_block = pytest.mark.parametrize("name", NAMES)
+#: Channels that suit every block as it is by default.
+WIDE = 128
 
 
 class Layer(nn.Module):
@@ -40,9 +42,9 @@ class Net(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.body = nn.Sequential(Layer(3, 64), Layer(64, 64))
-        self.norm = nn.BatchNorm2d(64)
-        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 5))
+        self.body = nn.Sequential(Layer(3, WIDE), Layer(WIDE, WIDE))
+        self.norm = nn.BatchNorm2d(WIDE)
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDE, 5))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.norm(self.body(x)))
@@ -100,7 +102,7 @@ def fused_by_hand(model: nn.Module) -> nn.Module:
 
 def reparametrised(model: nn.Module) -> nn.Module:
     """Whole units are replaced, as RepVGG's branches are."""
-    model.body = nn.Conv2d(3, 64, 3, 1, 1)
+    model.body = nn.Conv2d(3, WIDE, 3, 1, 1)
     return model
 
 
@@ -139,7 +141,9 @@ def changed(name: str, where: str | list[str], **options: int) -> tuple[nn.Modul
     with torch.no_grad():
         for key, parameter in model.named_parameters():
             if ".attention." in key:
-                parameter.copy_(0.2 * torch.rand(parameter.shape, generator=torch.Generator().manual_seed(len(key))))
+                parameter.copy_(
+                    0.4 * torch.rand(parameter.shape, generator=torch.Generator().manual_seed(len(key))) - 0.2
+                )
     expected = model(images())
     assert not torch.allclose(expected, plain(images()), atol=1e-4)
     return model, expected, plain

@@ -184,7 +184,7 @@ SPEC = Spec(
     apply=lambda block, maps, x: x * maps["rows"] * maps["columns"] * maps["channel"],
     cost=costs,
     bad_arguments=(
-        BadArguments({"channels": 30}, ValueError, "channels=30 is not divisible by number_of_kernels=4"),
+        BadArguments({"channels": 30}, ValueError, "channels=30 is not divisible by the number of kernels, 4"),
         BadArguments({"channels": 8, "heads": 3}, ValueError, "channels=8 is not divisible by heads=3; allowed"),
         BadArguments({"channels": 0}, ValueError, "channels=0 is not positive"),
         BadArguments({"channels": 8, "window": -1}, ValueError, "window=-1 is not positive"),

@@ -88,9 +88,11 @@ SPEC = Spec(
     apply=apply,
     bad_arguments=(
         BadArguments(
-            {"channels": 64}, ValueError, "channels=64 is not divisible by 2·groups=128.*: 1, 2, 4, 8, 16, 32$"
+            {"channels": 64},
+            ValueError,
+            "half of channels=64 is not divisible by groups=64; allowed for groups: 1, 2, 4, 8, 16, 32: each",
         ),
-        BadArguments({"channels": 7, "groups": 1}, ValueError, "allowed for groups: none, as .* is odd"),
+        BadArguments({"channels": 7, "groups": 1}, ValueError, "channels=7 is odd, and each group has two halves"),
         BadArguments({"channels": 0}, ValueError, "channels=0 is not positive"),
         BadArguments({"channels": 16, "groups": -2}, ValueError, "groups=-2 is not positive"),
         BadArguments({"channels": 16, "groups": 4.0}, TypeError, "groups=4.0 is not a whole number"),

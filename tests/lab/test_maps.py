@@ -316,8 +316,8 @@ class Called(nn.Module):
     [n for n in registry.names() if registry.KINDS[registry.entry(n).kind] and registry.entry(n).kind != "fusion"],
 )
 def test_a_block_called_by_keyword_is_recorded(name: str) -> None:
-    block = attention.create(name, 64)
-    x = torch.rand(2, 64, 4, 5)
+    block = attention.create(name, 128)
+    x = torch.rand(2, 128, 4, 5)
     found = maps.capture(Called(block), x)
     expected = maps.capture(nn.Sequential(block), x)
     assert found["block"].keys() == expected["0"].keys()
@@ -325,7 +325,7 @@ def test_a_block_called_by_keyword_is_recorded(name: str) -> None:
         torch.testing.assert_close(tensor, expected["0"][key])
     sizes = [declared.sizes for declared in found.declared.values()]
     assert sizes == [declared.sizes for declared in expected.declared.values()]
-    assert {"b": 2, "c": 64, "h": 4, "w": 5}.items() <= sizes[0].items()
+    assert {"b": 2, "c": 128, "h": 4, "w": 5}.items() <= sizes[0].items()
 
 
 def test_several_inputs_by_keyword_in_another_order() -> None:

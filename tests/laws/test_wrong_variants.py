@@ -88,7 +88,7 @@ def test_a_documented_dead_parameter_is_allowed_and_goes_stale() -> None:
     assert set(caught_by(dead, numbers=[5])) == {5}
     assert caught_by(dead.with_build(dead.build, **noted), numbers=[5]) == {}
     stale = caught_by(CONTEXT.with_build(Context, no_gradient={"key.weight": "it does not"}), numbers=[5])
-    assert "key.weight receives a gradient, though the Spec says 'it does not'" in stale[5]
+    assert "key.weight receives a gradient, though it is said that 'it does not'" in stale[5]
 
 
 def test_messages_name_the_smallest_case() -> None:
