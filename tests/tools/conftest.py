@@ -12,6 +12,7 @@ COPIED = (
     *("settings.toml", "README.md", "pyproject.toml", "CITATION.cff", "_toc.yml", "book/references.bib"),
     "attention/__init__.pyi",
     "book/api/works.md",
+    "book/published.md",
 )
 
 

@@ -1,9 +1,9 @@
 """Write everything that is stated in one place and shown in several.
 
 From ``attention/mechanisms.toml``, ``settings.toml`` and the package's version: every chapter's card and set-up cell,
-the README's table of chapters, the package's stub for type checkers, the table of what works with what, the page and
-the drawing of each block that has no chapter yet, and the addresses in ``pyproject.toml`` and ``CITATION.cff``. With
-``--check`` it writes nothing and says what is not current.
+the README's table of chapters, the package's stub for type checkers, the table of what works with what, the page of
+published costs, the page and the drawing of each block that has no chapter yet, and the addresses in ``pyproject.toml``
+and ``CITATION.cff``. With ``--check`` it writes nothing and says what is not current.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from attention import registry
 from attention.formulas import defaults, evaluate, formula, latex
 from attention.registry import FAMILIES, KINDS, Entry, entries
 from tools.chapters import CARD, ROOT, Settings, notebook_path, read, settings, tags, text, written
+from tools.writing import costs
 from tools.writing.pages import BLOCKS, DRAWINGS, built, drawing, page
 
 #: The input for which a card states its figures: what ResNet-50's first stage puts out.
@@ -263,6 +264,7 @@ def wanted(root: Path) -> Iterator[tuple[Path, Callable[[], str]]]:
         yield notebook_path(entry, root), partial(chapter, entry, root, where)
     yield root / "attention" / "__init__.pyi", partial(stub, root)
     yield root / "book" / "api" / "works.md", partial(works, root)
+    yield root / costs.PAGE, partial(costs.page, root)
     for entry in built():
         yield root / DRAWINGS / f"{entry.name}.svg", lambda name=entry.name: drawn(name)[0]
         yield root / BLOCKS / f"{entry.name}.md", lambda e=entry: page(e, card(e, where), drawn(e.name)[1])
