@@ -5,7 +5,7 @@ authors published none), which options make our block the same function, and wha
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase as fnmatch
 from typing import Any
 
@@ -34,7 +34,7 @@ def load_official(block: nn.Module, state_dict: Mapping[str, Tensor], *, prefix:
     theirs = {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)}
     ours = block.state_dict()
     loaded, used = translate(found.official["names"], theirs, {name: tuple(v.shape) for name, v in ours.items()})
-    wrong = [f"{name} {tuple(v.shape)}" for name, v in loaded.items() if _long(v.shape) != _long(ours[name].shape)]
+    wrong = [f"{name} {tuple(v.shape)}" for name, v in loaded.items() if not _fits(v, ours[name])]
     lacking = sorted(name for name in ours if name not in loaded and not name.endswith("num_batches_tracked"))
     used |= {name for name in theirs for each in found.official.get("unused", []) if fnmatch(name, each)}
     left = sorted(name for name in theirs if name not in used and not name.endswith("num_batches_tracked"))
@@ -95,9 +95,10 @@ def _targets(ours: str | list[str], number: str, shapes: Mapping[str, tuple[int,
     return found
 
 
-def _long(shape: Iterable[int]) -> list[int]:
-    """Return a shape without its axes of size 1."""
-    return [size for size in shape if size != 1]
+def _fits(theirs: Tensor, ours: Tensor) -> bool:
+    """Say whether one tensor is the other written otherwise: but for axes of size 1, or with all behind the first."""
+    one, other = ([size for size in each.shape if size != 1] for each in (theirs, ours))
+    return one == other or (theirs.numel() == ours.numel() and one[:1] == other[:1])
 
 
 def _some(names: list[str], most: int = 6) -> str:

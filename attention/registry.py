@@ -47,9 +47,13 @@ class Entry:
     :param name: its name in every room of the house: module, notebook, test.
     :param official: the public code that counts as official: its ``source``, the ``options`` with which our block is
         the same function, and ``names``: what its parameters are called there -> what they are called here
-        (:mod:`attention.official`); ``about`` says what had to be repaired there for it to run.
+        (:mod:`attention.official`); ``copy`` says that it is not by the authors, ``about`` what had to be repaired for
+        it to run.
     :param example: what its page draws: the number of ``channels``, where 64 are too few; for a mechanism that is not
         built from channels alone the ``options`` of a small block, and the shapes of its ``inputs``.
+    :param letters: what the letters are that only this block's maps and steps have: ``{"d": "C/r"}``, in TeX.
+    :param start: one sentence: what a fresh block does.
+    :param use: Python that puts the block where its paper has it.
     :param status: ``"ready"``: its chapter is written; ``"block"``: its block is, and has a page; or ``"planned"``.
     :param reading: minutes to read the chapter.
     :param seconds: time to run it on two CPU cores, as `make execute` measured it.
@@ -83,6 +87,9 @@ class Entry:
     prerequisites: tuple[str, ...] = ()
     chapter: str = ""
     example: dict[str, Any] = field(default_factory=dict)
+    letters: dict[str, str] = field(default_factory=dict)
+    start: str = ""
+    use: str = ""
 
     @property
     def ready(self) -> bool:

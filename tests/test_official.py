@@ -187,7 +187,7 @@ def test_the_names_of_other_packages_are_known() -> None:
 @pytest.mark.parametrize("name", CODED)
 def test_an_entry_is_complete_and_its_options_build_the_block(name: str) -> None:
     official = registry.entry(name).official
-    assert set(official) <= {"source", "options", "names", "about", "unused"}
+    assert set(official) <= {"source", "options", "names", "about", "unused", "copy"}
     assert re.fullmatch(r"[\w.-]+/[\w.-]+: [\w./ &()-]+(: [\w., ]+)?", official["source"]), official["source"]
     assert official["names"]
     if registry.KINDS[registry.entry(name).kind]:

@@ -68,11 +68,10 @@ class AttentionalFeatureFusion(Attention):
     $$
 
     where $\bar U \in \mathbb{R}^C$ is the mean over height and width, $W_1, W_3 \in \mathbb{R}^{C/r \times C}$ and
-    $W_2, W_4 \in \mathbb{R}^{C \times C/r}$ are 1 × 1 convolutions with a bias: $L$ and $g$ are the module MS-CAM. Of
-    every element the output takes the part $M$ from $X$ and the rest from $Y$.
+    $W_2, W_4 \in \mathbb{R}^{C \times C/r}$ are 1 × 1 convolutions with a bias: $L$ and $g$ are the module MS-CAM. Each
+    element of the output is a weighted mean: weight $M$ for $X$, $1 - M$ for $Y$.
 
-    The iterative form computes $Z$ so, takes it for $U$ in place of the sum, and computes $L$, $g$, $M$ and $Z$ once
-    more with convolutions of their own.
+    The iterative form runs twice. The second round has its own convolutions, and its $U$ is the first round's $Z$.
 
     :param channels: number of channels $C$ of both inputs and of the output.
     :param reduction: the ratio $r$ by which the bottlenecks are narrower than the input; it divides ``channels``. The

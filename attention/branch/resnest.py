@@ -17,32 +17,34 @@ for _function in ("rearrange", "wide"):
 class SplitAttention(Attention):
     r"""The split-attention block of ResNeSt, in place of a 3 × 3 convolution, its normalisation and ReLU.
 
-    A 3 × 3 convolution in $KR$ groups, batch normalisation and ReLU make $R$ *splits* $U_1, \dots, U_R \in
-    \mathbb{R}^{C \times H \times W}$. The channels of each split lie in $K$ *cardinal groups* of $C/K$; with
-    $s^k \in \mathbb{R}^{C/K}$ what $s$ holds of group $k$,
+    A 3 × 3 convolution in $KM$ groups, batch normalisation and ReLU make $M$ *splits* $U_1, \dots, U_M \in
+    \mathbb{R}^{C \times H \times W}$; the paper writes $R$, the radix, for $M$. The channels of each split lie in $K$
+    *cardinal groups* of $C/K$; with $s^k \in \mathbb{R}^{C/K}$ what $s$ holds of group $k$,
 
     $$
-    s_c = \frac{1}{HW} \sum_{p,q} \sum_{i=1}^{R} U_{i,c}(p, q), \qquad
+    s_c = \frac{1}{HW} \sum_{x,y} \sum_{i=1}^{M} U_{i,c}(x, y), \qquad
     z^k = \delta(\mathcal{B}(W^k s^k)), \qquad
-    a^k_i = \frac{e^{G^k_i z^k}}{\sum_{j=1}^{R} e^{G^k_j z^k}}, \qquad
-    V_c = \sum_{i=1}^{R} a_{i,c}\, U_{i,c}
+    a^k_i = \frac{e^{G^k_i z^k}}{\sum_{j=1}^{M} e^{G^k_j z^k}}, \qquad
+    V_c = \sum_{i=1}^{M} a_{i,c}\, U_{i,c}
     $$
 
     with $W^k \in \mathbb{R}^{d/K \times C/K}$, $G^k_i \in \mathbb{R}^{C/K \times d/K}$, both with a bias, batch
-    normalisation $\mathcal{B}$, the ReLU $\delta$ and $d = \max(CR/r, L)$. With a single split there is nothing to
+    normalisation $\mathcal{B}$, the ReLU $\delta$ and $d = \max(CM/r, L)$. With a single split there is nothing to
     choose from, and $a^k = \sigma(G^k z^k)$: Squeeze-and-Excitation with a normalisation. The groups share nothing.
+    With a stride $t$, $U_i$ and $1/HW$ are of the output's size: $\lceil H/t \rceil$ and $\lceil W/t \rceil$ stand for
+    $H$ and $W$.
 
     The splits lie one behind the other, each with all groups (radix-major), as in the authors' code; the paper's
-    $U_{R(k-1)+i}$, group by group, is the same function with the channels in another order.
+    $U_{M(k-1)+i}$, group by group, is the same function with the channels in another order.
 
-    :param channels: number of channels $C$ of the input and the output; a multiple of $KR$.
-    :param radix: number of splits $R$. The paper uses 2.
+    :param channels: number of channels $C$ of the input and the output; a multiple of $KM$.
+    :param radix: number of splits $M$. The paper uses 2.
     :param cardinality: number of cardinal groups $K$. The paper's ResNeSt-50 has 1.
-    :param reduction: the ratio $r$; where it does not divide $CR$, the quotient is rounded down. The paper uses 4.
-    :param floor: the smallest width $L$ of $z$, whatever $CR/r$ is.
-    :param stride: stride of the convolution. ResNeSt itself averages over windows instead, outside of this block.
+    :param reduction: the ratio $r$; where it does not divide $CM$, the quotient is rounded down. The paper uses 4.
+    :param floor: the smallest width $L$ of $z$, whatever $CM/r$ is.
+    :param stride: stride $t$ of the convolution. ResNeSt itself averages over windows instead, outside of this block.
     :raises TypeError: for an argument that is not a whole number; for an input that is not a floating-point tensor.
-    :raises ValueError: for arguments below 1, ``channels`` that are no multiple of $KR$, a $d$ that is no multiple of
+    :raises ValueError: for arguments below 1, ``channels`` that are no multiple of $KM$, a $d$ that is no multiple of
         $K$; for an input that is not of shape (batch, channels, height, width); in training, for a batch of one, as the
         normalisation of $W s$ is over the batch alone.
 
@@ -50,9 +52,9 @@ class SplitAttention(Attention):
     R. Manmatha, Mu Li, Alexander Smola, *ResNeSt: Split-Attention Networks*, CVPR Workshops 2022, arXiv 2004.08955,
     the equations of its split-attention block.
 
-    Differs from the official code in nothing, where that is built as in its networks: ``bias=False`` and batch
-    normalisation. Its class alone has by default a bias in the convolution and no normalisation. It also takes other
-    kernels than 3 × 3, dilations, and another number of channels to put out, which ours does not.
+    Differs from the official code: it is the same function, if that is built as in its networks: ``bias=False`` and
+    batch normalisation. Its class alone has by default a bias in the convolution and no normalisation. It also takes
+    other kernels than 3 × 3, dilations, and another number of channels to put out, which ours does not.
     """
 
     def __init__(
@@ -91,7 +93,7 @@ class SplitAttention(Attention):
     def split(
         self, x: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch radix channels new_height new_width"]:
-        """Run the convolution, and read its output in $R$ parts.
+        """Run the convolution, and read its output in $M$ parts.
 
         :param x: (batch, channels, height, width).
         :returns: the splits $U_i$, (batch, radix, channels, height / stride, width / stride), rounded up.

@@ -26,9 +26,10 @@ class EfficientChannelAttention(Gate):
     $$
 
     with $z_c = 0$ outside the list of channels: a convolution along the channels, whose $k$ weights all channels share.
-    The vector of means is never made shorter. By default $k = |\log_2(C)/\gamma + b/\gamma|_{\text{odd}}$, the odd
-    number that is nearest, and of two that are equally near the larger one: 3 for 64 channels, 5 for 128 to 1024, 7 for
-    2048.
+    The vector of means is never made shorter. The order of the channels matters: a gate sees the neighbours of its
+    channel in the list, and no others. By default $k = |\log_2(C)/\gamma + b/\gamma|_{\text{odd}}$, the odd number
+    that is nearest, and of two that are equally near the larger one: 3 for 64 channels, 5 for 128 to 1024, 7 for 2048.
+    This is the paper's equation (12), says the author (ECANet issue #24).
 
     :param channels: number of channels $C$ of the input and the output.
     :param kernel_size: the number $k$ of neighbours, the channel itself included; odd. ``None``, the default, computes
@@ -44,7 +45,8 @@ class EfficientChannelAttention(Gate):
     Attention for Deep Convolutional Neural Networks*, CVPR 2020, arXiv 1910.03151.
 
     Differs from the official code: that takes $k$ as an argument, whatever the channels are, 3 unless something else is
-    said (``kernel_size=3``).
+    said (``kernel_size=3``). In the four stages of the released networks $k$ is 3, 5, 5, 7 (ResNet-50) and 3, 3, 5, 7
+    (ResNet-152): ECANet issues #46 and #31.
     """
 
     def __init__(self, channels: int, kernel_size: int | None = None, gamma: int = 2, offset: int = 1) -> None:

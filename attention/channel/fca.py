@@ -43,7 +43,7 @@ class FrequencyChannelAttention(Gate):
     $B^{u, v}_{i, j} = \alpha_u \alpha_v \cos\big(\tfrac{\pi u}{7} (i + \tfrac{1}{2})\big) \cos\big(\tfrac{\pi v}{7}
     (j + \tfrac{1}{2})\big)$, $u, v = 0, \dots, 6$: the $H \times W$ frequencies of the map are divided into 7 × 7
     parts, and $(u, v)$ is frequency $(uH/7, vW/7)$. $\alpha_0 = 1/\sqrt{H}$, and $\alpha_u = \sqrt{2/H}$ elsewhere; in
-    $\alpha_v$, with $W$. $\mathrm{Freq}$ of $(0, 0)$ is the mean times $\sqrt{HW}$: the frequencies contain SE.
+    $\alpha_v$, with $W$. Where every frequency is $(0, 0)$, the block is SE on means multiplied by $\sqrt{HW}$.
 
     :param channels: number of channels $C$ of the input and the output.
     :param reduction: the ratio $r$ by which the bottleneck is narrower than the input; it divides ``channels``. The
@@ -55,9 +55,10 @@ class FrequencyChannelAttention(Gate):
         transformed; the windows are those of PyTorch's ``adaptive_avg_pool2d``. ``None``, the default, transforms the
         map as it is.
     :param whole: whether $uH/7$ is rounded down to a whole frequency, $u \lfloor H/7 \rfloor$, as in the authors' code.
-        On a map below 7 × 7 every frequency is then 0, and the block is SE.
+        On a map below 7 × 7 every frequency is then 0: the block is SE on means multiplied by $\sqrt{HW}$. A map below
+        7 along one axis only loses that axis.
     :param orthonormal: whether the basis has the factors $\alpha$. Without them, as the paper's equations write it,
-        $\mathrm{Freq}$ of $(0, 0)$ is $HW$ times the mean, and gates of a large map are soon 0 or 1.
+        $\mathrm{Freq}$ of $(0, 0)$ is $HW$ times the mean, and on large maps the gates saturate near 0 or 1.
     :raises TypeError: for a ``channels``, ``reduction`` or ``size`` that is not of whole numbers, ``frequencies`` that
         are neither a word nor pairs, an ``orthonormal`` or ``whole`` that is not a bool; for an input that is not a
         floating-point tensor.

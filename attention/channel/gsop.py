@@ -35,10 +35,11 @@ class SecondOrderPooling(Gate):
     \tilde x_c = s_c\, x_c
     $$
 
-    with $\bar I = \frac{1}{M} (I - \frac{1}{M} 1 1^\top)$, so that $\Sigma \in \mathbb{R}^{d \times d}$ holds the
-    covariances, divided by $M$. $W_r$ is a 1 × 1 convolution to $d$ channels. The second normalisation takes the rows
-    of $\Sigma$ for channels. $W_1$ is a convolution of one row at a time: each row has four filters of its own, as long
-    as the row. $W_2 \in \mathbb{R}^{C \times 4d}$. All three add a bias.
+    with $X'$ written as a $d \times M$ matrix and $\bar I = \frac{1}{M} (I - \frac{1}{M} 1 1^\top)$, so that
+    $\Sigma \in \mathbb{R}^{d \times d}$ holds the covariances, divided by $M$. $\phi$ is our reading: the authors'
+    README says only "non-linear activation". $W_r$ is a 1 × 1 convolution to $d$ channels. The second normalisation
+    treats each row of $\Sigma$ as a channel. $W_1$ is a convolution of one row at a time. Each row has four filters of
+    its own, each with $d$ weights; a row gives four numbers. $W_2 \in \mathbb{R}^{C \times 4d}$. All three add a bias.
 
     :param channels: number of channels $C$ of the input and the output.
     :param reduced: number of channels $d$ of which the covariances are taken. The paper uses 128.

@@ -33,9 +33,9 @@ class AdditiveAttention(Attention):
 
     :param channels: number of features $C$ of each position, and of what is read.
     :param query: number of features $q$ of a query.
-    :param hidden: width $d$ of the layer in the network that scores. The paper uses 1000.
-    :param several: whether several queries read from the same features: the queries then have an axis for them behind
-        that of the batch, and so has the output.
+    :param hidden: width $d$ of the layer in the network that scores. The paper uses 1000 (appendix A.2.3).
+    :param several: whether several queries read from the same features: the queries then have shape (batch, reads,
+        query), and the output has shape (batch, reads, channels).
     :param bias: whether a bias is added within the tanh, as where both matrices are one layer on $[s_{i-1}, h_j]$.
     :raises TypeError: for a ``channels``, ``query`` or ``hidden`` that is not a whole number, a ``several`` or ``bias``
         that is not a bool; for features or queries that are not a floating-point tensor.
@@ -43,7 +43,8 @@ class AdditiveAttention(Attention):
         for queries that are not of shape (batch, query), or with ``several`` (batch, reads, query).
 
     Source: Dzmitry Bahdanau, Kyunghyun Cho, Yoshua Bengio, *Neural Machine Translation by Jointly Learning to Align
-    and Translate*, ICLR 2015, arXiv 1409.0473, equations (5) and (6), appendix A.1.2.
+    and Translate*, ICLR 2015, arXiv 1409.0473, equations (5) and (6), appendices A.1.2
+    (the score) and A.2.3 (the width of its layer).
 
     Differs from the official code: that is written in Theano. Popular copies add a mask for sentences of different
     lengths, and a dropout of the weights; ours has neither.

@@ -43,14 +43,15 @@ class BottleneckAttention(Attention):
     with $W_0 \in \mathbb{R}^{C/r \times C}$, $W_1 \in \mathbb{R}^{C \times C/r}$, and $C/r$ channels between the
     convolutions: the paper's equations (3), (4), (2) and (1). The score $M_c$ of a channel is laid over all positions,
     the score $M_s$ of a position over all channels. The paper writes no $\delta$ in (3) and (4). It calls $W_0$ and
-    $W_1$ a multi-layer perceptron, which without it would be one matrix, and its code has one behind each hidden layer.
+    $W_1$ a multi-layer perceptron. Without $\delta$ they would be one matrix. The authors' code has a ReLU after each
+    hidden layer, and so has ours.
 
     :param channels: number of channels $C$ of the input and the output.
     :param reduction: the ratio $r$ by which both branches are narrower than the input; it divides ``channels``. The
         paper uses 16.
     :param dilation: the distance $d$ in pixels between the taps of the 3 × 3 convolutions. The paper uses 4.
     :param combine: how $M_c$ and $M_s$ become one score: ``"sum"`` as in the equation, ``"product"`` as in the authors'
-        code, or ``"max"``. Under the product two scores that both say no make a gate that says yes.
+        code, or ``"max"``. Under the product two negative scores give a gate above 1/2.
     :param hidden_norm: where batch normalisation stands: ``False``, the default, is the equations, at the end of each
         branch; ``True`` is the authors' code, behind each of the four hidden layers, and none at the end.
     :raises TypeError: for a ``channels``, ``reduction`` or ``dilation`` that is not a whole number, a ``hidden_norm``

@@ -15,8 +15,7 @@ torch.fx.wrap("rearrange")
 class CoordinateAttention(Attention):
     r"""Coordinate Attention: gates for rows and for columns, from means along the other axis.
 
-    With $\Vert$ the rows' means and behind them the columns', $\delta$ h-swish, $a \cdot \min(\max(a + 3, 0), 6) / 6$,
-    and $f^h$ and $f^w$ the first $H$ and the last $W$ of the numbers $f$,
+    With $x \in \mathbb{R}^{C \times H \times W}$ the input,
 
     $$
     z^h_{ci} = \frac{1}{W} \sum_{j=1}^{W} x_{cij}, \quad
@@ -29,7 +28,9 @@ class CoordinateAttention(Attention):
     $$
 
     with $F_1 \in \mathbb{R}^{m \times C}$, $F_h, F_w \in \mathbb{R}^{C \times m}$, all with biases, and
-    $m = \max(\lfloor C/r \rfloor, 8)$: the paper's equations (4) to (9), with the least width of its code. One matrix
+    $m = \max(\lfloor C/r \rfloor, 8)$: the paper's equations (4) to (9), with the least width of its code.
+    $z^h \Vert z^w$ lists the means of all rows, then of all columns, $H + W$ numbers a channel. $\delta$ is h-swish,
+    $\delta(a) = a \min(\max(a + 3, 0), 6)/6$. $f^h$ is the first $H$ entries of $f$, $f^w$ the last $W$. One matrix
     $F_1$ and one normalisation serve rows and columns. The paper calls $\delta$ a non-linear function and writes the
     normalisation in its figure alone; both are here as in its code.
 
@@ -44,9 +45,9 @@ class CoordinateAttention(Attention):
     Source: Qibin Hou, Daquan Zhou, Jiashi Feng, *Coordinate Attention for Efficient Mobile Network Design*, CVPR 2021,
     arXiv 2103.02907, equations (4) to (9).
 
-    Differs from the official code: in nothing that is computed. That code has 1 × 1 convolutions over maps of one
-    column where ours has them over rows of numbers, and may give another number of channels than it takes, which its
-    last product refuses.
+    Differs from the official code: it computes the same. That code has 1 × 1 convolutions over maps of one column where
+    ours has them over rows of numbers. It accepts different numbers of input and output channels, but then its last
+    product fails.
     """
 
     def __init__(self, channels: int, reduction: int = 32, floor: int = 8) -> None:

@@ -18,30 +18,31 @@ torch.fx.wrap("rearrange")
 class ChannelPriorAttention(Attention):
     r"""Channel Prior Convolutional Attention (CPCA): a gate for each channel, then a factor for each of its positions.
 
-    With $z^1, z^2 \in \mathbb{R}^C$ the mean and the maximum of $F$ over height and width, $\delta$ the ReLU, and
-    $m(z) = W_1\, \delta(W_0 z + b_0) + b_1$ the same two layers for both,
+    With $z^1, z^2 \in \mathbb{R}^C$ the mean and the maximum of $F$ over height and width, $\delta$ the ReLU,
+    $\operatorname{MLP}(z) = W_1\, \delta(W_0 z + b_0) + b_1$ the same two layers for both, and $n$ strips,
 
     $$
-    A_c = \sigma\big(m(z^1) + m(z^2)\big), \qquad
+    A_c = \sigma\big(\operatorname{MLP}(z^1) + \operatorname{MLP}(z^2)\big), \qquad
     F_c = A_c \odot F, \qquad
     D_0 = K_5 * F_c
     $$
     $$
-    D = D_0 + \sum_{i=1}^{3} K'_i * (K_i * D_0), \qquad
+    D = D_0 + \sum_{i=1}^{n} K'_i * (K_i * D_0), \qquad
     A_s = W D + b, \qquad
     \hat F = A_s \odot F_c
     $$
 
     with $W_0 \in \mathbb{R}^{C/r \times C}$, $W \in \mathbb{R}^{C \times C}$ at each position, a depthwise $5 \times 5$
-    convolution $K_5$, and depthwise strips $K_i$ of $1 \times k_i$ and $K'_i$ of $k_i \times 1$ pixels. $A_s$ is a
-    map for each channel, where CBAM has one for all, and no function bounds it: these are factors, not gates.
+    convolution $K_5$, and depthwise strips $K_i$ of $1 \times k_i$ and $K'_i$ of $k_i \times 1$ pixels. Each depthwise
+    convolution adds a bias. $A_s$ is a map for each channel, where CBAM has one for all, and no function bounds it:
+    these are factors, not gates.
 
     :param channels: number of channels $C$ of the input and the output.
-    :param reduction: the ratio $r$ by which the hidden layer of $m$ is narrower than the input; it divides
+    :param reduction: the ratio $r$ by which the hidden layer of the MLP is narrower than the input; it divides
         ``channels``. The paper's text has 16, the authors' code 4.
-    :param strips: the lengths $k_i$ of the strips in pixels, odd, in any number. The paper uses 7, 11 and 21.
-    :param two_sigmoids: whether $A_c = \sigma(m(z^1)) + \sigma(m(z^2))$, between 0 and 2, as in the authors' code. The
-        paper's text has one sigmoid of the sum.
+    :param strips: the lengths $k_i$ of the $n$ strips in pixels, odd, in any number. The paper uses 7, 11 and 21.
+    :param two_sigmoids: whether $A_c = \sigma(\operatorname{MLP}(z^1)) + \sigma(\operatorname{MLP}(z^2))$, between 0
+        and 2, as in the authors' code. The paper's text has one sigmoid of the sum.
     :param surround: whether, as in the authors' code, the layer $W$ comes first and last as well: of an input $x$,
         $F = \operatorname{GELU}(W x + b)$, and the output is $W \hat F + b$, with the same $W$ and $b$.
     :raises TypeError: for a ``channels``, a ``reduction`` or one of the ``strips`` that is not a whole number, for

@@ -11,7 +11,7 @@ from attention.contract import Attention, Map, Step, check_divides, check_flags,
 
 __all__ = ["SIZES", "EfficientLocalAttention"]
 
-#: The four sizes, tiny, base, small and large, as copies of the paper's code have them.
+#: The four sizes, tiny, base, small and large, as many copies have them.
 SIZES: dict[str, dict[str, Any]] = {
     "T": {"kernel_size": 5, "group_width": 1, "norm_groups": 32},
     "B": {"kernel_size": 7, "group_width": 1, "norm_groups": 16},
@@ -39,9 +39,9 @@ class EfficientLocalAttention(Attention):
     Y_{cij} = x_{cij}\, y^h_{ci}\, y^w_{cj}
     $$
 
-    By default $F_h$ and $F_w$ are one convolution, and one normalisation serves both, as in the code that circulates
-    with the paper. Of the four sizes, :data:`SIZES`, the defaults are B; :meth:`of_size` makes a block by the name
-    of its size.
+    By default $F_h$ and $F_w$ are one convolution, and one normalisation serves both, as in the best-known copies; the
+    paper's own code is not public. Of the four sizes in the copies, :data:`SIZES`, the defaults are B; :meth:`of_size`
+    makes a block by the name of its size.
 
     :param channels: number of channels $C$ of the input and the output.
     :param kernel_size: the number $k$ of taps, odd: 7 in B and L, 5 in T and S.
@@ -58,9 +58,9 @@ class EfficientLocalAttention(Attention):
     Source: Wei Xu, Yi Wan, *ELA: Efficient Local Attention for Deep Convolutional Neural Networks*, 2024,
     arXiv 2403.01123.
 
-    Differs from the official code: there is none. The four sizes are those of the copies, which agree in them. The
-    best-known copy is the default, B. Others have a convolution and
-    a normalisation for each axis (``shared=False``), or a non-linearity before the sigmoid, which the paper has not.
+    Differs from the official code: there is none. The four sizes are those of the copies. Many copies agree in these
+    sizes; some differ. The best-known copy is the default, B. Others have a convolution and a normalisation for each
+    axis (``shared=False``), or a non-linearity before the sigmoid, which the best-known copies do not have.
     """
 
     def __init__(

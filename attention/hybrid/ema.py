@@ -38,8 +38,9 @@ class EfficientMultiScaleAttention(Attention):
 
     with $W_1 \in \mathbb{R}^{k \times k}$ for rows and columns alike, a $3 \times 3$ convolution $W_3$ from $k$ to $k$
     channels, and softmaxes over the $k$ channels. The names are ours: the paper tells most of it in words and in a
-    figure. After $\operatorname{GN}$ the mean of a channel is the shift that was learnt: $a_1$ is the same for every
-    image.
+    figure.
+
+    After $\operatorname{GN}$ the mean of a channel is the shift that was learnt: $a_1$ is the same for every image.
 
     :param channels: number of channels $C$ of the input and the output.
     :param groups: number of groups $G$, which the official code calls ``factor``; it divides ``channels``. The paper
@@ -66,7 +67,7 @@ class EfficientMultiScaleAttention(Attention):
             "zw": Step("(b g) k 1 w", "strips", "the mean of each column", symbol="z^w"),
             "x1": Step("(b g) k h w", "strips", "the input under both gates, normalised", symbol="x_1"),
             "x2": Step("(b g) k h w", "window", "what the 3 × 3 convolution makes of the input", symbol="x_2"),
-            "a1": Step("(b g) k", "across", "how much each channel of the other branch counts", symbol="a_1"),
+            "a1": Step("(b g) k", "across", "how much each channel of the second branch counts", symbol="a_1"),
             "a2": Step("(b g) k", "across", "how much each channel of the first branch counts", symbol="a_2"),
             "M": Step("b g h w", "across", "how much of each position passes, in each group"),
             "y": Step("b c h w", "across", "the input times its gate"),

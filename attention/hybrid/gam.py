@@ -41,17 +41,18 @@ class GlobalAttention(Attention):
     $$
 
     $F_2$ and $F_3$ are the paper's equations (1) and (2); what $M_c$ and $M_s$ are, it says in words and in figures.
+    The sigmoid in $M_c$ rests on descriptions by others: well-known copies have none there.
 
     :param channels: number of channels $C$ of the input and the output.
     :param reduction: the ratio $r$ by which both gates are narrower inside; it divides ``channels``. With 16 the
-        networks have the sizes that the paper prints; the copies have 4.
+        networks have the sizes that the paper prints; the well-known copies have 4.
     :param kernel_size: the side $k$ of the convolutions in pixels, odd. The paper uses 7.
     :param groups: the groups of both convolutions, a divisor of $C/r$; where there are several, the channels between
-        the convolutions are shuffled, so that each group of the second sees all of the first. The paper has groups for
-        ResNet-50 to save parameters; with 4 the network has the size that it prints. It does not say where it
-        shuffles: this is the place of ShuffleNet, from which it has the idea.
-    :param channel_sigmoid: whether $M_c$ has its sigmoid. ``False`` is what most copies do: the first gate is then any
-        number, and its product with an input of some hundreds may leave the range of float16.
+        the convolutions are shuffled, so that each group of the second sees all of the first. The paper prints
+        ResNet-50 without groups (149.5 M on CIFAR-100) and with them (57 M); ``groups=4`` gives the second. It does not
+        say where it shuffles: this is the place of ShuffleNet, from which it has the idea.
+    :param channel_sigmoid: whether $M_c$ has its sigmoid. ``False`` is what most well-known copies do: the first gate
+        is then any number, and its product with an input of some hundreds may leave the range of float16.
     :param padding: what the convolutions see beyond the border: ``"zeros"``, or the nearest element, ``"replicate"``.
     :raises TypeError: for a ``channels``, ``reduction``, ``kernel_size`` or ``groups`` that is not a whole number, a
         ``channel_sigmoid`` that is not a bool; for an input that is not a floating-point tensor.
@@ -62,9 +63,9 @@ class GlobalAttention(Attention):
     Source: Yichao Liu, Zongru Shao, Nico Hoffmann, *Global Attention Mechanism: Retain Information to Enhance
     Channel-Spatial Interactions*, 2021, arXiv 2112.05561, equations (1) and (2).
 
-    Differs from the official code: there is none. A well-known port is ``reduction=4, channel_sigmoid=False,
-    padding="replicate"``; others are the same with ``padding="zeros"``. What copies with groups shuffle is $M_s$, so
-    that each channel gets the gate of another.
+    Differs from the official code: there is none. A well-known copy is ``reduction=4, channel_sigmoid=False,
+    padding="replicate"``; others are the same with ``padding="zeros"``. What well-known copies with groups shuffle is
+    $M_s$, so that nearly every channel gets another's gate.
     """
 
     def __init__(

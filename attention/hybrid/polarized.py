@@ -12,7 +12,7 @@ __all__ = ["ORDERS", "SPACES", "PolarizedSelfAttention"]
 
 #: How the two gates act.
 ORDERS = ("parallel", "sequential")
-#: What the softmax of the positions' gate is taken of.
+#: Where the positions' gate has its softmax.
 SPACES = ("query", "product", "values")
 
 for _function in ("rearrange", "_product", "_softmax"):
@@ -48,16 +48,17 @@ class PolarizedSelfAttention(Attention):
         does not.
     :param bottleneck: whether $W_z$ is two layers with biases, a layer normalisation and a ReLU between them, of width
         $C/8$, as in the authors' sequential code; 8 then divides ``channels``.
-    :param space: of what the softmax in the positions' gate is taken. ``"query"``, the paper's: of the mean query,
-        over channels. ``"product"``, the authors' parallel code: of the product $q^\top (W'_v X)$, over positions; no
-        gate is then below 1/2. ``"values"``, their sequential code: of $W'_v X$, over positions in each channel.
+    :param space: where the positions' gate has its softmax. ``"query"``, the paper's: on the mean query, over channels.
+        ``"product"``, the authors' parallel code: on the product $q^\top (W'_v X)$, over positions; no gate is then
+        below 1/2. ``"values"``, their sequential code: on $W'_v X$, over positions in each channel.
     :raises TypeError: for a ``channels`` that is not a whole number, a ``norm`` or ``bottleneck`` that is not a bool;
         for an input that is not a floating-point tensor.
     :raises ValueError: for a ``channels`` below 1 or odd, or not divisible by 8 with ``bottleneck``; for an unknown
         ``order`` or ``space``; for an input that is not of shape (batch, channels, height, width).
 
     Source: Huajun Liu, Fuqiang Liu, Xinyi Fan, Dong Huang, *Polarized Self-Attention: Towards High-quality Pixel-wise
-    Regression*, arXiv 2107.00782, the equations of the two branches and of the two layouts.
+    Regression*, arXiv 2107.00782, 2021, the equations of the two branches and of the two layouts; Neurocomputing, 2022,
+    as *Polarized Self-Attention: Towards High-quality Pixel-wise Mapping*.
 
     Differs from the official code: ``PSA_p`` is ``norm=False, space="product"``; ``PSA_s`` is ``order="sequential",
     norm=False, bottleneck=True, space="values"``. Both start queries and values with Kaiming's normal weights, ours

@@ -25,19 +25,20 @@ for _function in ("rearrange", "_attention", "_filled", "_normalised", "_pooled"
 class SpatialChannelSynergisticAttention(Attention):
     r"""Spatial and Channel Synergistic Attention (SCSA): gates for rows and columns, then self-attention of channels.
 
-    *In space:* the channels are divided into as many groups as there are lengths of strips (four: 3, 5, 7, 9);
-    $\operatorname{DW}$ moves a strip of each group's length over it, one set of weights for each channel, the same for
-    rows and columns; $\operatorname{GN}_4$ normalises each group. *In the channels:* what is left is pooled over
-    windows of $w \times w$ pixels, normalised together by $\operatorname{GN}_1$, and each channel becomes a vector
-    over the $N$ windows. With $X \in \mathbb{R}^{C \times H \times W}$ and vectors of scales $s_q, s_k, s_v$,
+    *In space:* the channels are divided into as many groups as there are lengths of strips (four: 3, 5, 7, 9).
+    $\operatorname{DW}$ moves a strip of each group's length over it, with weights of its own for each channel. Rows and
+    columns share $\operatorname{DW}$ with its bias. Each has a group normalisation of its own,
+    $\operatorname{GN}^h_4$ and $\operatorname{GN}^w_4$. *In the channels:* what is left is pooled over windows of
+    $w \times w$ pixels, normalised together by $\operatorname{GN}_1$, and each channel becomes a vector over the $N$
+    windows. With $X \in \mathbb{R}^{C \times H \times W}$ and vectors of scales $s_q, s_k, s_v$,
 
     $$
     X_H = \frac{1}{W} \sum_{j} X(\cdot, \cdot, j), \qquad
     X_W = \frac{1}{H} \sum_{i} X(\cdot, i, \cdot)
     $$
     $$
-    A_H = \sigma\big(\operatorname{GN}_4(\operatorname{DW}(X_H))\big), \qquad
-    A_W = \sigma\big(\operatorname{GN}_4(\operatorname{DW}(X_W))\big), \qquad
+    A_H = \sigma\big(\operatorname{GN}^h_4(\operatorname{DW}(X_H))\big), \qquad
+    A_W = \sigma\big(\operatorname{GN}^w_4(\operatorname{DW}(X_W))\big), \qquad
     X_s = A_H \odot A_W \odot X
     $$
     $$
@@ -53,13 +54,15 @@ class SpatialChannelSynergisticAttention(Attention):
     $$
 
     :param channels: number of channels $C$ of the input and the output; the number of ``kernels`` divides it.
-    :param heads: number of heads; they divide ``channels``, each has an $A$ of its own for its channels, and $C$ in the
-        square root is the number of these. The paper uses 1.
-    :param window: the side $w$ of the windows in pixels; a map that is smaller is one window. The paper uses 7. With
-        ``None``, all of the map is averaged.
+    :param heads: number $m$ of heads; they divide ``channels``. The equations are those of one head, which the paper
+        uses. With more, $A$ is $C/m \times C/m$ for each of $m$ heads, and the root is $\sqrt{C/m}$.
+    :param window: the side $w$ of the windows in pixels; a map that is smaller is one window. Windows do not overlap.
+        Rows and columns at the lower and right border that do not fill a window are left out of $A_c$; on 14 × 12 the
+        last five columns. The paper uses 7. With ``None``, all of the map is averaged.
     :param kernels: the lengths of the strips, odd. The paper uses 3, 5, 7 and 9.
     :param pool: ``"average"``, the paper's; ``"maximum"``; or ``"recombination"``: all pixels of a window, of all
-        channels, go through one matrix of $C \times C w^2$. A map smaller than the window is filled up with zeros then.
+        channels, go through one matrix of $C \times C w^2$. The order of these pixels, (channel, row, column), is our
+        reading. A map smaller than the window is filled up with zeros then.
     :param gate: ``"sigmoid"`` as above, or ``"softmax"``: over a channel's rows in $A_H$, over its columns in $A_W$,
         and over the channels in $A_c$.
     :param bias: whether queries, keys and values add a bias for each channel.
@@ -191,7 +194,7 @@ def _steps() -> dict[str, Step]:
         "Q": Step("b m d n", "channels", "what each channel looks for, over the windows"),
         "K": Step("b m d n", "channels", "what each channel is found by"),
         "V": Step("b m d n", "channels", "what each channel gives"),
-        "A": Step("b m d d", "channels", "how much each channel takes from each"),
+        "A": Step("b m d d", "channels", "how much each channel takes from each channel of its head"),
         "Ac": Step("b c 1 1", "channels", "how much of each channel passes", symbol="A_c"),
         "Y": Step("b c h w", "channels", "what all gates let through", symbol=r"\hat X"),
     }

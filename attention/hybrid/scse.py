@@ -44,7 +44,8 @@ class ConcurrentSqueezeExcitation(Attention):
     :param combine: ``"add"``, the conference paper's sum; ``"max"``, the larger of the two numbers at each place, which
         the journal paper prefers; ``"multiply"``, the product of the two results, in which the input is squared;
         ``"channel"``, $\hat U_{cSE}$ alone (cSE); ``"space"``, $\hat U_{sSE}$ alone (sSE), which has no ``reduction``.
-        The journal paper's concatenation has $2C$ channels and is none of them: ``attend`` returns what it is made of.
+        The journal paper also concatenates both results. That gives $2C$ channels, so it is no option here; compute it
+        from the two maps of ``attend``.
     :param bias: whether the linear layers and the convolution add a bias. ``False``, the default, is the equations.
     :raises TypeError: for a ``channels`` or ``reduction`` that is not a whole number, a ``bias`` that is not a bool;
         for an input that is not a floating-point tensor.

@@ -15,8 +15,8 @@ torch.fx.wrap("rearrange")
 class ShuffleAttention(Attention):
     r"""Shuffle Attention (SA): in each group one half is gated by channel, the other by element.
 
-    The channels are cut into $G$ groups, and each group into two halves $X_{k1}$ and $X_{k2}$ of $C/2G$ channels. With
-    $W_1$, $b_1$, $W_2$, $b_2$ one number for each channel of a half, the same in all groups,
+    The channels are cut into $G$ groups, and each group into two halves $X_{k1}$ and $X_{k2}$ of $d = C/2G$ channels.
+    With $W_1$, $b_1$, $W_2$, $b_2$ one number for each channel of a half, the same in all groups,
 
     $$
     s_k = \frac{1}{HW} \sum_{i=1}^{H} \sum_{j=1}^{W} X_{k1}(i, j), \qquad
@@ -46,8 +46,8 @@ class ShuffleAttention(Attention):
     Source: Qing-Long Zhang, Yu-Bin Yang, *SA-Net: Shuffle Attention for Deep Convolutional Neural Networks*, ICASSP
     2021, arXiv 2102.00240, equations (1) to (3).
 
-    Differs from the official code: in nothing that is computed. That code refuses channels which $2G$ does not divide
-    by a division by zero, or by an error further on.
+    Differs from the official code: in nothing that is computed. Where $2G$ does not divide the channels, that code
+    fails: with a division by zero, or later with another error.
     """
 
     def __init__(self, channels: int, groups: int = 64, affine: bool = True, shuffle: bool = True) -> None:
@@ -65,13 +65,13 @@ class ShuffleAttention(Attention):
         self.channels, self.groups, self.shuffle = channels, groups, bool(shuffle)
         half = channels // (2 * groups)
         self.maps = {
-            "channel": Map("b g k 1 1", "sigmoid", about="how much of this channel passes, in the first half"),
-            "element": Map("b g k h w", "sigmoid", about="how much of this element passes, in the second half"),
+            "channel": Map("b g d 1 1", "sigmoid", about="how much of this channel passes, in the first half"),
+            "element": Map("b g d h w", "sigmoid", about="how much of this element passes, in the second half"),
         }
         self.steps = {
-            "s": Step("b g k 1 1", "channels", "the mean of each channel in the groups' first halves"),
-            "X1": Step("b g k h w", "channels", "the first halves, gated", symbol="X'_{k1}"),
-            "X2": Step("b g k h w", "positions", "the second halves, gated", symbol="X'_{k2}"),
+            "s": Step("b g d 1 1", "channels", "the mean of each channel in the groups' first halves"),
+            "X1": Step("b g d h w", "channels", "the first halves, gated", symbol="X'_{k1}"),
+            "X2": Step("b g d h w", "positions", "the second halves, gated", symbol="X'_{k2}"),
             "y": Step("b c h w", "shuffle", "both halves of all groups, shuffled"),
         }
         self.channel_weight = nn.Parameter(torch.empty(half))
@@ -98,26 +98,26 @@ class ShuffleAttention(Attention):
         :returns: the output of the same shape, and the maps ``channel`` and ``element``, by group.
         """
         check_input(x, "b c h w", c=self.channels)
-        x1, x2 = rearrange(x, "b (g two k) h w -> two b g k h w", g=self.groups, two=2)
-        s = self.step("s", x1.mean((3, 4), keepdim=True))  # b g k h w -> b g k 1 1
+        x1, x2 = rearrange(x, "b (g two d) h w -> two b g d h w", g=self.groups, two=2)
+        s = self.step("s", x1.mean((3, 4), keepdim=True))  # b g d h w -> b g d 1 1
         channel = (_each(self.channel_weight) * s + _each(self.channel_bias)).sigmoid()
         x1 = self.step("X1", channel * x1)
         # The module refuses a single number, in eval mode too: its normalised value is 0.
         normed = torch.group_norm(
-            rearrange(x2, "b g k h w -> (b g) k h w"),
+            rearrange(x2, "b g d h w -> (b g) d h w"),
             self.norm.num_groups,
             self.norm.weight,
             self.norm.bias,
             self.norm.eps,
         )
-        normed = rearrange(normed, "(b g) k h w -> b g k h w", g=self.groups)
+        normed = rearrange(normed, "(b g) d h w -> b g d h w", g=self.groups)
         element = (_each(self.element_weight) * normed + _each(self.element_bias)).sigmoid()
         x2 = self.step("X2", element * x2)
-        y = rearrange(torch.cat([x1, x2], dim=2), "b g k h w -> b (g k) h w")
+        y = rearrange(torch.cat([x1, x2], dim=2), "b g d h w -> b (g d) h w")
         if self.shuffle:
             y = rearrange(y, "b (two j) h w -> b (j two) h w", two=2)
         return self.step("y", y), {"channel": channel, "element": element}
 
 
 def _each(values: Tensor) -> Tensor:
-    return rearrange(values, "k -> k 1 1")
+    return rearrange(values, "d -> d 1 1")

@@ -17,21 +17,22 @@ for _function in ("rearrange", "_affinity", "_softmax", "_aggregate"):
 class CrissCrossAttention(Attention):
     r"""Recurrent criss-cross attention (RCCA), the module of CCNet: $R$ passes with one set of weights.
 
-    With $H$ the features and $u$ a position, the vectors $\Omega_{i,u} \in \mathbb{R}^{C/r}$ of the keys $K$ and
-    $\Phi_{i,u} \in \mathbb{R}^{C}$ of the values $V$ at the positions $i$ of its row and its column, of which there are
-    height + width − 1, and its query $Q_u \in \mathbb{R}^{C/r}$,
+    With $X$ the features, the paper's $H$, and $u$ a position, the vectors $\Omega_{i,u} \in \mathbb{R}^{C/r}$ of the
+    keys $K$ and $\Phi_{i,u} \in \mathbb{R}^{C}$ of the values $V$ at the positions $i$ of its row and its column, of
+    which there are height + width − 1, and its query $Q_u \in \mathbb{R}^{C/r}$,
 
     $$
     d_{i,u} = Q_u\, \Omega_{i,u}^\top, \qquad
-    A_{i,u} = \frac{e^{d_{i,u}}}{\sum_k e^{d_{k,u}}}, \qquad
-    H'_u = \sum_i A_{i,u}\, \Phi_{i,u} + H_u
+    A_{i,u} = \frac{e^{d_{i,u}}}{\sum_{i'} e^{d_{i',u}}}, \qquad
+    X'_u = \sum_i A_{i,u}\, \Phi_{i,u} + X_u
     $$
 
-    where $Q$, $K$ and $V$ are 1 × 1 convolutions of $H$: the paper's equations (1) and (2). The next pass takes $H'$
-    for $H$ and the same convolutions. After one pass a position knows its row and its column, after two every position.
+    where $Q$, $K$ and $V$ are 1 × 1 convolutions of $X$: the paper's equations (1) and (2). The next pass takes $X'$
+    for $X$ and the same convolutions. After one pass a position has information from its row and column. After two
+    passes it has information from every position.
 
-    Row and column meet in $u$ itself, which counts once. The block computes the column and the row, height + width
-    numbers, and puts $-\infty$ to $d$ where $u$ stands in its column. All pairs are never held.
+    The position $u$ lies in its row and in its column, but counts once. The block computes $n$ = height + width scores.
+    It sets the score of $u$ in its own column to $-\infty$. The matrix of all pairs is never stored.
 
     :param channels: number of channels $C$ of the input and the output.
     :param reduction: the ratio $r$ by which $Q$ and $K$ are narrower than the input; it divides ``channels``. The
@@ -45,7 +46,9 @@ class CrissCrossAttention(Attention):
         not of shape (batch, channels, height, width).
 
     Source: Zilong Huang, Xinggang Wang, Lichao Huang, Chang Huang, Yunchao Wei, Wenyu Liu, *CCNet: Criss-Cross
-    Attention for Semantic Segmentation*, ICCV 2019, arXiv 1811.11721, equations (1) and (2).
+    Attention for Semantic Segmentation*, ICCV 2019, arXiv 1811.11721, equations (1) and (2). The version in TPAMI
+    45(6), 2023, has more authors: Zilong Huang, Xinggang Wang, Yunchao Wei, Lichao Huang, Humphrey Shi, Wenyu Liu,
+    Thomas S. Huang.
 
     Differs from the official code: one pass of that is ``passes=1, scale=True``.
     """
@@ -64,12 +67,12 @@ class CrissCrossAttention(Attention):
             for number in range(1, passes + 1)
         }
         self.steps = {
-            "Q": Step("b d h w", "embed", "what each position looks for"),
-            "K": Step("b d h w", "embed", "what each position is found by"),
+            "Q": Step("b m h w", "embed", "what each position looks for"),
+            "K": Step("b m h w", "embed", "what each position is found by"),
             "V": Step("b c h w", "embed", "what each position gives"),
             "d": Step("b (h w) n", "compare", "the similarity with each position of its column, then of its row"),
             "A": Step("b (h w) n", "compare", about),
-            "H1": Step("b c h w", "read", "the weighted mean of the values, added to what was there", symbol="H'"),
+            "X1": Step("b c h w", "read", "the weighted mean of the values, added to what was there", symbol="X'"),
         }
         self.queries = nn.Conv2d(channels, channels // reduction, 1)
         self.keys = nn.Conv2d(channels, channels // reduction, 1)
@@ -87,7 +90,7 @@ class CrissCrossAttention(Attention):
     def attend(self, x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b c h w"], dict[str, Tensor]]:
         """Compute the output, and the weights of each pass.
 
-        :param x: the feature maps $H$, (batch, channels, height, width).
+        :param x: the feature maps $X$, (batch, channels, height, width).
         :returns: the output, of the same shape, and the maps ``pass_1``, ``pass_2``, …, each (batch, H·W, H + W): for
             every position the weights of its column, where that of itself is 0, then of its row.
         """
@@ -100,7 +103,7 @@ class CrissCrossAttention(Attention):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Compute the output, letting go of the weights after each pass.
 
-        :param x: the feature maps $H$, (batch, channels, height, width).
+        :param x: the feature maps $X$, (batch, channels, height, width).
         :returns: the output, of the same shape.
         """
         check_input(x, "b c h w", c=self.channels)
@@ -115,7 +118,7 @@ class CrissCrossAttention(Attention):
         d = self.step("d", _affinity(q, k))
         a = self.step("A", _softmax(d, v))
         mean = _aggregate(a, v)
-        return self.step("H1", x + (self.gamma * mean if self.scale else mean)), a
+        return self.step("X1", x + (self.gamma * mean if self.scale else mean)), a
 
 
 def _affinity(q: Tensor, k: Tensor) -> Tensor:

@@ -28,23 +28,26 @@ class DualAttention(Attention):
     y = E^p + E^c
     $$
 
-    * *position:* $s_{ji} = e^{B_i^\top C_j} \big/ \sum_{i=1}^{N} e^{B_i^\top C_j}$ and
-      $E^p_j = \alpha \sum_{i=1}^{N} s_{ji} D_i + A_j$ for every position $j$, with $B, C \in \mathbb{R}^{C/r \times N}$
-      and $D \in \mathbb{R}^{C \times N}$ three 1 × 1 convolutions of $A$: the paper's equations (1) and (2);
-    * *channel:* $x_{ji} = e^{A_i \cdot A_j} \big/ \sum_{i=1}^{C} e^{A_i \cdot A_j}$ and
-      $E^c_j = \beta \sum_{i=1}^{C} x_{ji} A_i + A_j$ for every channel $j$, a row of $A$ now: equations (3) and (4).
+    * *position:* $s_{ji} = e^{k_i^\top q_j} \big/ \sum_{i'=1}^{N} e^{k_{i'}^\top q_j}$ and
+      $E^p_j = \alpha \sum_i s_{ji} v_i + A_j$ for every position $j$, where $k_i, q_j \in \mathbb{R}^{d}$, $d = C/r$,
+      and $v_i \in \mathbb{R}^C$ are columns of three 1 × 1 convolutions of $A$, which the paper calls $B$, $C$ and $D$:
+      its equations (1) and (2);
+    * *channel:* $x_{ji} = e^{A_i \cdot A_j} \big/ \sum_{i'=1}^{C} e^{A_{i'} \cdot A_j}$ and
+      $E^c_j = \beta \sum_i x_{ji} A_i + A_j$ for every channel $j$, a row of $A$ now: equations (3) and (4).
 
-    The learnt scales $\alpha$ and $\beta$ start at 0. A fresh module alone is the identity; both together are twice the
-    input, for each adds the input once: in the paper they stand behind convolutions of their own, which are no part of
-    this block.
+    The learnt scales $\alpha$ and $\beta$ start at 0, so each module returns its input at the start. A fresh block with
+    both parts returns $2A$, twice its input. In the paper each module stands behind a convolution of its own, which is
+    no part of this block.
 
     ``attend`` computes the matrix of all pairs of positions. ``forward`` is the same function without it, by PyTorch's
-    ``scaled_dot_product_attention``. On a CPU that needs values as wide as keys; so $D$ is read in $r$ parts of $C/r$
-    channels, and the similarities are computed anew for each: $2CN^2$ multiply–adds, not $(C + C/r)N^2$.
+    ``scaled_dot_product_attention``. PyTorch's fast CPU kernel needs values as wide as the keys. So the values are
+    split into $r$ parts, and the similarities are computed again for each part. This takes $2CN^2$ multiply–adds. The
+    equations take $(C + C/r)N^2$.
 
     :param channels: number of channels $C$ of the input and the output.
-    :param reduction: the ratio $r$ by which $B$ and $C$ are narrower than the input; it divides ``channels``, where
-        there is a module for positions. The authors' code uses 8; what readers report of the paper has 1.
+    :param reduction: the ratio $r$ by which keys and queries are narrower than the input; it divides ``channels``,
+        where there is a module for positions. The authors' code uses 8. Summaries of the paper give $r = 1$; we could
+        not read it.
     :param part: ``"both"`` modules, or one of them: ``"position"``, ``"channel"``; then $y$ is its answer alone.
     :param reverse: whether the channels' similarity counts the other way, as in the authors' code: the softmax is over
         $\max_i (A_i \cdot A_j) - A_i \cdot A_j$, so that a channel takes most from those which are least like it.
@@ -57,8 +60,9 @@ class DualAttention(Attention):
     Scene Segmentation*, CVPR 2019, arXiv 1809.02983, equations (1) to (4). An earlier version has batch normalisation
     and ReLU behind the convolutions, which the authors corrected.
 
-    Differs from the official code: its channel module is ``reverse=True``. It holds the two modules apart, each with
-    3 × 3 convolutions before and behind.
+    Differs from the official code: its channel module is ``reverse=True``. The authors reversed the channels'
+    similarity "for improving convergence" (DANet issue #45), and the paper does not mention it. The code holds the two
+    modules apart, each with 3 × 3 convolutions before and behind.
     """
 
     def __init__(self, channels: int, reduction: int = 8, part: str = "both", reverse: bool = False) -> None:
@@ -85,12 +89,12 @@ class DualAttention(Attention):
         self.steps["y"] = Step("b c h w", "sum", "the answers of the modules, added")
 
     def _declare_position(self) -> None:
-        about = "how much of what the second position offers the first takes"
+        about = "the weight of position $i$ (second axis) in the answer at $j$ (first axis)"
         self.maps["position"] = Map("b (h w) (h w)", "softmax", sums=(2,), about=about)
         self.steps |= {
-            "B": Step("b (h w) d", "position", "what each position is found by"),
-            "C": Step("b (h w) d", "position", "what each position looks for"),
-            "D": Step("b (h w) c", "position", "what each position gives"),
+            "k": Step("b (h w) d", "position", "what each position is found by"),
+            "q": Step("b (h w) d", "position", "what each position looks for"),
+            "v": Step("b (h w) c", "position", "what each position gives"),
             "s": Step("b (h w) (h w)", "position", about),
             "Ep": Step("b c h w", "position", "each position, and what it took from all", symbol="E^p"),
         }
@@ -121,11 +125,11 @@ class DualAttention(Attention):
         check_input(x, "b c h w", c=self.channels)
         maps, answers = {}, []
         if self.part != "channel":
-            b, c, d = self._project(x)
+            k, q, v = self._project(x)
             with full_precision(x):
-                s = (c.to(wide(c.dtype)) @ b.to(wide(b.dtype)).transpose(1, 2)).softmax(dim=2)  # s[j, i]
-            maps["position"] = self.step("s", s.to(d.dtype))
-            answers.append(self._position(maps["position"] @ d, x))
+                s = (q.to(wide(q.dtype)) @ k.to(wide(k.dtype)).transpose(1, 2)).softmax(dim=2)  # s[j, i]
+            maps["position"] = self.step("s", s.to(v.dtype))
+            answers.append(self._position(maps["position"] @ v, x))
         if self.part != "position":
             answer, maps["channel"] = self._channel(x)
             answers.append(answer)
@@ -140,21 +144,21 @@ class DualAttention(Attention):
         if self.part == "channel":
             return self.attend(x)[0]
         check_input(x, "b c h w", c=self.channels)
-        b, c, d = self._project(x)
-        if has_tangent(b, c, d):  # which the fused kernel cannot carry
+        k, q, v = self._project(x)
+        if has_tangent(k, q, v):  # which the fused kernel cannot carry
             return self.attend(x)[0]
         parts = self.reduction
-        keys, queries = (rearrange(t, "b i d -> b 1 i d").expand(-1, parts, -1, -1) for t in (b, c))
-        values = rearrange(d, "b i (n d) -> b n i d", n=parts)
+        keys, queries = (rearrange(t, "b i d -> b 1 i d").expand(-1, parts, -1, -1) for t in (k, q))
+        values = rearrange(v, "b i (n d) -> b n i d", n=parts)
         mean = first_derivatives(scaled_dot_product_attention(queries, keys, values, scale=1.0), queries, keys, values)
         y = self._position(rearrange(mean, "b n i d -> b i (n d)"), x)
         return y if self.part == "position" else y + self._channel(x)[0]
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        b, c, d = (
+        k, q, v = (
             rearrange(layer(x), "b c h w -> b (h w) c").contiguous() for layer in (self.keys, self.queries, self.values)
         )
-        return self.step("B", b), self.step("C", c), self.step("D", d)
+        return self.step("k", k), self.step("q", q), self.step("v", v)
 
     def _position(self, mean: Tensor, x: Tensor) -> Tensor:
         """Scale the weighted means and add them to what was there, equation (2)."""

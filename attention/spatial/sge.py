@@ -37,17 +37,18 @@ class SpatialGroupEnhance(Attention):
 
     :param channels: number of channels $C$ of the input and the output.
     :param groups: number of groups $G$; they divide ``channels``. The paper's networks have 64.
-    :param unbiased: whether $s^2$ divides by $m - 1$ in place of $m$, as in the authors' code. On a map of one pixel,
-        where that is 0, $s$ is 0 as in the equations.
+    :param unbiased: whether $s^2$ divides by $m - 1$ in place of $m$, as in the authors' code. On a map of one pixel
+        $s = 0$, as in the equations.
     :raises TypeError: for a ``channels`` or ``groups`` that is not a whole number, an ``unbiased`` that is not a bool;
         for an input that is not a floating-point tensor.
     :raises ValueError: for arguments below 1, ``groups`` that do not divide ``channels``; for an input that is not of
         shape (batch, channels, height, width).
 
     Source: Xiang Li, Xiaolin Hu, Jian Yang, *Spatial Group-wise Enhance: Improving Semantic Feature Learning in
-    Convolutional Networks*, arXiv 1905.09646, 2019.
+    Convolutional Networks*, arXiv 1905.09646, 2019. ACCV 2022 has a paper on it under another title: Yuxuan Li, Xiang
+    Li, Jian Yang, *Spatial Group-wise Enhance: Enhancing Semantic Feature Learning in CNN*.
 
-    Differs from the official code: that is ``unbiased=True``; on a map of one pixel it gives no numbers.
+    Differs from the official code: that is ``unbiased=True``; on a map of one pixel it returns NaN.
     """
 
     def __init__(self, channels: int, groups: int = 64, unbiased: bool = False) -> None:

@@ -84,7 +84,7 @@ SPEC = Spec(
         Case({"channels": 6, "groups": 1, "shuffle": False}, height=2, width=3, seed=2),
     ),
     naive=naive,
-    sizes=lambda block, known: {"g": block.groups, "k": known["c"] // (2 * block.groups)},
+    sizes=lambda block, known: {"g": block.groups, "d": known["c"] // (2 * block.groups)},
     apply=apply,
     bad_arguments=(
         BadArguments(

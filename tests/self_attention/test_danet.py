@@ -23,11 +23,11 @@ from tests.self_attention.test_non_local import convolve, dot, positions
 def naive_position(block: DualAttention, sample: list[Rows]) -> tuple[Rows, Rows]:
     """Equations (1) and (2), one pair of positions at a time; a row of E for each position."""
     a = positions(sample)
-    b, c, d = (convolve(layer, a) for layer in (block.keys, block.queries, block.values))
-    s = [softmax([dot(b_i, c_j) for b_i in b]) for c_j in c]
+    k, q, v = (convolve(layer, a) for layer in (block.keys, block.queries, block.values))
+    s = [softmax([dot(k_i, q_j) for k_i in k]) for q_j in q]
     alpha = block.alpha.item()
     e = [
-        [alpha * sum(s[j][i] * d[i][k] for i in range(len(a))) + a[j][k] for k in range(len(sample))]
+        [alpha * sum(s[j][i] * v[i][n] for i in range(len(a))) + a[j][n] for n in range(len(sample))]
         for j in range(len(a))
     ]
     return e, s
@@ -235,17 +235,17 @@ class ScaledByRoot(Wrong):
     """The similarities of positions divided by the root of their width."""
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        b, c, d = super()._project(x)
-        return b / (1 + b.shape[2]) ** 0.5, c, d
+        k, q, v = super()._project(x)
+        return k / (1 + k.shape[2]) ** 0.5, q, v
 
 
 class SoftmaxOverAskers(Wrong):
     """The softmax over the positions that ask, not over those that are asked."""
 
     def attend(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        b, c, d = self._project(x)
-        s = (c @ b.transpose(1, 2)).softmax(dim=1)
-        return self._position(s @ d, x), {"position": s}
+        k, q, v = self._project(x)
+        s = (q @ k.transpose(1, 2)).softmax(dim=1)
+        return self._position(s @ v, x), {"position": s}
 
 
 class ReversedSimilarity(Wrong):

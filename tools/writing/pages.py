@@ -6,8 +6,10 @@ written, both go.
 
 import inspect
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from attention.formulas import defaults, latex
 from attention.registry import Entry, entries
 from tools.chapters import CARD
 
-__all__ = ["BLOCKS", "DRAWINGS", "built", "drawing", "example", "page"]
+__all__ = ["BLOCKS", "DRAWINGS", "built", "drawing", "example", "page", "shape"]
 
 #: Where the pages and their drawings are, from the top of the repository.
 BLOCKS, DRAWINGS = Path("book", "blocks"), Path("book", "_static", "blocks")
@@ -97,24 +99,24 @@ def page(entry: Entry, card: str, alt: str) -> str:
     sections = [
         f"<!-- Written by `make sync` from the registry and the docstring of attention.{entry.class_name}. -->",
         f"# {entry.title}",
-        f"{entry.idea} Its chapter is not written yet; its block is, and this page says what it computes.",
+        entry.idea,
         f"{CARD[0]}\n{card}\n{CARD[1]}",
         "## What it computes",
         _code(said.about),
+        "## Use",
+        *_use(entry, block),
         "## Options",
         *_options(block, said),
         "## Shapes",
         f":::{{figure}} ../_static/blocks/{entry.name}.svg\n:alt: {alt}\n:align: center\n:class: figure-face\n\n"
         f"{_caption(entry)}\n:::",
-        _steps(block),
+        *_tables(entry, block),
         "## Cost",
         *_cost(entry, block),
-        "## Use",
-        *_use(entry),
         "## Source, and the official code",
         _code(said.source),
-        *([_code(said.differs)] if said.differs else []),
-        *_official(entry),
+        *_official(entry, said.differs),
+        f"The chapter on {entry.title} is planned; when it is written, this page goes.",
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -134,16 +136,41 @@ def _options(block: Any, said: Parts) -> Iterator[str]:
     for parameter in list(inspect.signature(type(block).__init__).parameters.values())[1:]:
         default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
         yield f"`{parameter.name}{default}`\n:   {_code(said.options[parameter.name])}"
-    raised = "; ".join(f"`{name}` {_code(text).rstrip('.')}" for name, text in said.errors.items())
-    yield f"Raises {raised}."
+    yield "What it refuses:"
+    yield "\n".join(f"* `{name}` {_code(text).rstrip('.')}." for name, text in said.errors.items())
 
 
-def _steps(block: Any) -> str:
+def shape(dims: str, letters: Iterable[str]) -> str:
+    """Set the axes of a map or a step as a formula: ``b c 1 1`` becomes B × C × 1 × 1.
+
+    :param dims: the axes, in the notation of einops.
+    :param letters: those that only this block has; they stay as they are.
+    """
+    axes = re.findall(r"\([^)]*\)|\w+", dims)
+    return r" \times ".join(
+        "\u2009".join(each if each in letters else each.upper() for each in axis.strip("()").split()) for axis in axes
+    )
+
+
+def _tables(entry: Entry, block: Any) -> Iterator[str]:
+    """Yield the steps, the maps, and what their letters are."""
     lines = ["| Step | Shape | Part | What it is |", "|:--|:--|:--|:--|"]
     for name, step in block.steps.items():
-        shape = r" \times ".join("".join(axis).upper() for axis in step.axes)
-        lines.append(f"| ${step.symbol or name}$ | ${shape}$ | {step.zone} | {step.about} |")
-    return "\n".join(lines)
+        lines.append(f"| ${step.symbol or name}$ | ${shape(step.dims, entry.letters)}$ | {step.zone} | {step.about} |")
+    yield "\n".join(lines)
+    yield "What `block.attend` returns beside the output, by its key:"
+    lines = ["| Map | Shape | Kind | What a large value means |", "|:--|:--|:--|:--|"]
+    for name, each in block.maps.items():
+        lines.append(f'| `"{name}"` | ${shape(each.dims, entry.letters)}$ | {each.kind} | {each.about} |')
+    yield "\n".join(lines)
+    if entry.letters:
+        yield f"Here {', '.join(f'${letter} = {what}$' for letter, what in entry.letters.items())}."
+
+
+def _inputs_for(entry: Entry) -> tuple[tuple[int, int], ...]:
+    """Return the channels and sides for which the cost is stated: where the block stands in ResNet-50."""
+    inside = entry.kind == "branch" or "3 × 3" in entry.where
+    return tuple((channels // 4 if inside else channels, side) for channels, side in STAGES)
 
 
 def _cost(entry: Entry, block: Any) -> Iterator[str]:
@@ -155,16 +182,24 @@ def _cost(entry: Entry, block: Any) -> Iterator[str]:
     symbols = ", ".join(f"${letter}$ is `{name}`" for letter, name in options.items())
     parameters, macs = (latex(entry.name, which, **_flags(entry)) for which in ("parameters", "macs"))
     yield f"Parameters ${parameters}$, multiply–adds of one image ${macs}$, where {symbols}."
+    if macs == "0":
+        yield "All its products are of single elements, which are not counted."
     if not registry.KINDS[entry.kind]:
         return
     lines = ["| Input | parameters | multiply–adds |", "|:--|--:|--:|"]
     with torch.device("meta"):
-        for channels, side in STAGES:
+        for channels, side in _inputs_for(entry):
             made = registry.create(entry.name, channels)
             count = cost.count(made, *(torch.empty(1, channels, side, side) for _ in range(_inputs(made))))
             lines.append(f"| {channels} × {side} × {side} | {count.parameters:,} | {count.macs:,} |")
-    yield "For what the four stages of ResNet-50 put out, with the default options:"
+    inside = _inputs_for(entry) != STAGES
+    yield (
+        "For the 3 × 3 convolutions of ResNet-50's four stages, with the default options:"
+        if inside
+        else "For the outputs of ResNet-50's four stages, with the default options:"
+    )
     yield "\n".join(lines)
+    yield "What whole networks with it cost, beside what papers print: [Published costs](../published.md)."
 
 
 def _flags(entry: Entry) -> dict[str, bool]:
@@ -172,43 +207,68 @@ def _flags(entry: Entry) -> dict[str, bool]:
     return {name: value for name, value in defaults(entry.name).items() if isinstance(value, bool)}
 
 
-def _use(entry: Entry) -> Iterator[str]:
-    if not registry.KINDS[entry.kind]:
-        yield f"```python\nfrom {entry.module} import {entry.class_name}\n```"
-        return
-    inputs = "x, y" if entry.kind == "fusion" else "x"
-    channels = _drawn(entry)[0]
-    given = f"torch.randn(2, {channels}, 14, 14)"
-    made = f"{inputs} = {given}, {given}" if entry.kind == "fusion" else f"x = {given}"
-    yield (
-        "```python\nimport torch\n\nimport attention\n\n"
-        f'block = attention.create("{entry.name}", channels={channels})\n{made}\n'
-        f"output = block({inputs})\noutput, maps = block.attend({inputs})\n```"
-    )
-    if entry.kind in ("gate", "block"):
-        yield "In a network that exists already, at the end of every residual branch:"
+def _use(entry: Entry, block: Any) -> Iterator[str]:
+    if registry.KINDS[entry.kind]:
+        channels = _drawn(entry)[0]
+        inputs = "x, y" if _inputs(block) == 2 else "x"
+        given = f"torch.randn(2, {channels}, 14, 14)"
+        made = f"{inputs} = {given}, {given}" if _inputs(block) == 2 else f"x = {given}"
         yield (
-            "```python\nfrom attention.backbones.insertion import insert\n"
-            "from attention.backbones.resnet import small_resnet\n\n"
-            f'model = small_resnet(widths=({channels}, {2 * channels}))\nprint(insert(model, "{entry.name}"))\n```'
+            "```python\nimport torch\n\nimport attention\n\n"
+            f'block = attention.create("{entry.name}", channels={channels})\n{made}\n'
+            f"output = block({inputs})\noutput, maps = block.attend({inputs})\n```"
         )
+    told = [entry.start, _multiple(entry)]
+    if any(told):
+        yield " ".join(each for each in told if each)
+    if entry.use:
+        yield "Where its paper has it:" if registry.KINDS[entry.kind] else "In a decoder:"
+        yield f"```python\n{entry.use.strip()}\n```"
+    yield (
+        f'`attention.describe("{entry.name}")` says all this in Python, and `attention.source("{entry.name}")` is the '
+        "block as one file in plain torch."
+    )
+
+
+def _multiple(entry: Entry) -> str:
+    """Say which numbers of channels the default options take, where that is a multiple of something."""
+    if not registry.KINDS[entry.kind]:
+        return ""
+    fitting = []
+    for channels in range(1, 257):
+        try:
+            registry.create(entry.name, channels)
+        except ValueError:
+            continue
+        fitting.append(channels)
+    step = gcd(*fitting)
+    if step == 1 or fitting != list(range(step, 257, step)):
+        return ""
+    return f"With the default options `channels` is a multiple of {step}."
 
 
 def _literal(value: Any) -> str:
     return repr(value).replace("'", '"')
 
 
-def _official(entry: Entry) -> Iterator[str]:
+def _official(entry: Entry, differs: str) -> Iterator[str]:
     official = entry.official
     if not official:
+        yield _code(differs)
         return
+    repository, _, rest = official["source"].partition(": ")
+    where = f"[{repository}](https://github.com/{repository}), {rest.replace(': ', ', ')}"
+    yield f"{'A well-known copy' if official.get('copy') else 'Official code'}: {where}."
     options = ", ".join(f"{name}={_literal(value)}" for name, value in official["options"].items())
-    same = f"with `{options}`" if options else "as it is by default"
-    about = f" {official['about']}" if official.get("about") else ""
-    yield f"Official or best-known code: {official['source']}. The block {same} is the same function.{about}"
     if registry.KINDS[entry.kind]:
         more = f", {options}" if options else ""
         yield (
-            f'```python\nblock = attention.create("{entry.name}", {_drawn(entry)[0]}{more})\n'
-            "# attention.load_official(block, state_dict) takes its weights, under the names of that code\n```"
+            f'The same function, with its weights:\n\n```python\nblock = attention.create("{entry.name}", '
+            f"{_drawn(entry)[0]}{more})\n"
+            '# attention.load_official(block, network.state_dict(), prefix="layer1.0.…")\n```'
         )
+    else:
+        yield f"The same function {f'is made with `{options}`' if options else 'is that of the default options'}."
+    yield _code(differs)
+    if official.get("about"):
+        yield " ".join(official["about"].split())

@@ -19,7 +19,7 @@ from attention.formulas import defaults, evaluate, formula, latex
 from attention.registry import FAMILIES, KINDS, Entry, entries
 from tools.chapters import CARD, ROOT, Settings, notebook_path, read, settings, tags, text, written
 from tools.writing import costs
-from tools.writing.pages import BLOCKS, DRAWINGS, built, drawing, page
+from tools.writing.pages import BLOCKS, DRAWINGS, built, drawing, page, shape
 
 #: The input for which a card states its figures: what ResNet-50's first stage puts out.
 SIZE = {"channels": 256, "height": 56, "width": 56}
@@ -76,7 +76,7 @@ def card(entry: Entry, where: Settings) -> str:
     :param where: the book's addresses.
     """
     arxiv = f", [arXiv {entry.arxiv}](https://arxiv.org/abs/{entry.arxiv})" if entry.arxiv else ""
-    maps = ", ".join(f"${_shape(dims)}$" for dims in entry.maps)
+    maps = ", ".join(f"${_shape(dims) if entry.ready else shape(dims, entry.letters)}$" for dims in entry.maps)
     rows = {
         "Paper": f"{entry.authors}, *{entry.paper}*, {entry.venue}{arxiv}",
         "Axis": entry.axis,
