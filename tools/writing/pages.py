@@ -181,7 +181,7 @@ def _cost(entry: Entry, block: Any) -> Iterator[str]:
     options = {letter: name for letter, name in entry.cost["symbols"].items() if name not in _flags(entry)}
     symbols = ", ".join(f"${letter}$ is `{name}`" for letter, name in options.items())
     parameters, macs = (latex(entry.name, which, **_flags(entry)) for which in ("parameters", "macs"))
-    yield f"Parameters ${parameters}$, multiply–adds of one image ${macs}$, where {symbols}."
+    yield f"Parameters:\n\n$$\n{parameters}\n$$\n\nMultiply–adds of one image:\n\n$$\n{macs}\n$$\n\nwhere {symbols}."
     if macs == "0":
         yield "All its products are of single elements, which are not counted."
     if not registry.KINDS[entry.kind]:
