@@ -41,7 +41,7 @@ def test_a_page_says_what_the_block_is(name: str) -> None:
     assert "$$" in text.partition("## Options")[0], "the equations"
     repository = entry.official["source"].partition(":")[0]
     assert f"[{repository}](https://github.com/{repository})" in text
-    for told in (entry.start, entry.use.strip()):
+    for told in (f"At the start: {entry.start[0].lower()}{entry.start[1:]}", entry.use.strip()):
         assert told in text
     assert entry.start.endswith(".")
     assert "``" not in re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)

@@ -218,7 +218,7 @@ def _use(entry: Entry, block: Any) -> Iterator[str]:
             f'block = attention.create("{entry.name}", channels={channels})\n{made}\n'
             f"output = block({inputs})\noutput, maps = block.attend({inputs})\n```"
         )
-    told = [entry.start, _multiple(entry)]
+    told = [f"At the start: {entry.start[:1].lower()}{entry.start[1:]}" if entry.start else "", _multiple(entry)]
     if any(told):
         yield " ".join(each for each in told if each)
     if entry.use:
