@@ -5,7 +5,7 @@ import ast
 import sys
 
 from attention import registry
-from attention.about import describe, listed
+from attention.about import describe, input_count, listed
 from attention.standalone import source
 
 
@@ -51,16 +51,14 @@ def _shapes(name: str, channels: int, height: int, width: int, options: dict[str
     """Print the tensors of one run, where the block is built from channels alone."""
     if not registry.KINDS[registry.entry(name).kind]:
         return
-    import inspect
-
     import torch
 
     from attention.lab import shapes
 
     block = registry.create(name, channels, **options).eval()
-    inputs = [torch.randn(1, channels, height, width) for _ in inspect.signature(block.forward).parameters]
+    given = [torch.randn(1, channels, height, width) for _ in range(input_count(block))]
     with torch.no_grad():
-        print(f"\n{shapes.table(shapes.trace(block, *inputs))}")
+        print(f"\n{shapes.table(shapes.trace(block, *given))}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 from attention import registry
 from attention.registry import FAMILIES, KINDS, Entry
 
-__all__ = ["Description", "Parts", "describe", "listed", "parts"]
+__all__ = ["Description", "Parts", "describe", "input_count", "listed", "parts"]
 
 #: A printed line has so many characters.
 WIDE = 100
@@ -145,15 +145,22 @@ def describe(name: str, channels: int = 64, size: int | tuple[int, int] = 56, **
 
     with torch.device("meta"):
         block = registry.create(name, channels, **options)
-        inputs = len(inspect.signature(block.forward).parameters)
-        count = cost.count(block, *(torch.empty(1, channels, height, width) for _ in range(inputs)))
-    maps = {key: f"({', '.join(_letters(m.dims))}), {m.kind}: {m.about}" for key, m in block.maps.items()}
+        count = cost.count(block, *(torch.empty(1, channels, height, width) for _ in range(input_count(block))))
+    maps = {
+        key: f"({', '.join(''.join(axis).upper() for axis in m.axes)}), {m.kind}: {m.about}"
+        for key, m in block.maps.items()
+    }
     size = (channels, height, width)
     return Description(found, size, maps, _options(type(block)), count.parameters, count.macs)
 
 
-def _letters(dims: str) -> list[str]:
-    return ["".join(part.strip("()").split()).upper() for part in re.findall(r"\([^)]*\)|\w+", dims)]
+def _shape(declared: Any) -> str:
+    return f"({', '.join(''.join(axis).upper() for axis in declared.axes)})"
+
+
+def input_count(block: Any) -> int:
+    """Return how many inputs a block's ``forward`` takes."""
+    return len(inspect.signature(block.forward).parameters)
 
 
 def _options(kind: type) -> dict[str, str]:

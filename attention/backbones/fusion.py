@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attention.backbones.resnet import Basic, Bottleneck, Factory, Residual, ResNet, as_factory, resnet50
-from attention.backbones.variants import average_shortcuts, deepen_stem
+from attention.backbones.variants import average_shortcuts, check_network, deepen_stem
 from attention.registry import entry
 
 __all__ = ["FusedBasic", "FusedBottleneck", "fuse", "fused_resnet50"]
@@ -54,8 +54,7 @@ def fuse(network: ResNet, fusion: str | Factory, stages: Sequence[int] | None = 
     :raises ValueError: for a mechanism that fuses nothing, for stages that the network does not have, and for units
         that fuse already.
     """
-    if not isinstance(network, ResNet):
-        raise TypeError(f"network: expected a ResNet of this package, received {type(network).__name__}")
+    check_network(network)
     make = as_factory(fusion, "fusion")
     if isinstance(fusion, str) and entry(fusion).kind != "fusion":
         raise ValueError(f"fusion={fusion!r} is a {entry(fusion).kind} and fuses no two maps; use attention=")

@@ -5,7 +5,7 @@ from torch import nn
 from attention.backbones.resnet import Residual, ResNet
 from attention.contract import check_positive
 
-__all__ = ["average_shortcuts", "deepen_stem"]
+__all__ = ["average_shortcuts", "check_network", "deepen_stem"]
 
 
 def deepen_stem(network: ResNet, width: int = 32) -> None:
@@ -22,7 +22,7 @@ def deepen_stem(network: ResNet, width: int = 32) -> None:
     Source: Tong He, Zhi Zhang, Hang Zhang, Zhongyue Zhang, Junyuan Xie, Mu Li, *Bag of Tricks for Image Classification
     with Convolutional Neural Networks*, CVPR 2019, arXiv 1812.01187, Figure 2(b), ResNet-C.
     """
-    _check(network)
+    check_network(network)
     check_positive(width=width)
     first = network.stem[0]
     if not isinstance(first, nn.Conv2d) or first.kernel_size != (7, 7):
@@ -49,7 +49,7 @@ def average_shortcuts(network: ResNet) -> None:
     Source: He et al., *Bag of Tricks for Image Classification with Convolutional Neural Networks*, CVPR 2019, arXiv
     1812.01187, Figure 2(c), ResNet-D.
     """
-    _check(network)
+    check_network(network)
     for unit in network.modules():
         first = unit.shortcut[0] if isinstance(unit, Residual) and len(unit.shortcut) else None
         if isinstance(first, nn.Conv2d) and first.stride != (1, 1):
@@ -57,6 +57,10 @@ def average_shortcuts(network: ResNet) -> None:
             unit.shortcut.insert(0, nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False))
 
 
-def _check(network: ResNet) -> None:
+def check_network(network: ResNet) -> None:
+    """Refuse what is no residual network of this package.
+
+    :raises TypeError: saying what came.
+    """
     if not isinstance(network, ResNet):
         raise TypeError(f"network: expected a ResNet of this package, received {type(network).__name__}")

@@ -187,17 +187,19 @@ Way = tuple[str, torch.dtype, Callable[[str], dict[str, tuple[Tensor, str]] | No
 def _ways(block: nn.Module, inputs: tuple[Tensor, ...]) -> Iterator[Way]:
     """Yield each way to compute in half precision: its name, its type, and what runs ``forward`` or ``attend``."""
 
+    single, half = copy.deepcopy(block).float(), copy.deepcopy(block).half()
+
     def autocast(dtype: torch.dtype) -> Callable[[str], dict[str, tuple[Tensor, str]]]:
         def run(call: str) -> dict[str, tuple[Tensor, str]]:
             with torch.no_grad(), torch.autocast("cpu", dtype):
-                return _results(copy.deepcopy(block).float(), call, cast(inputs, torch.float32))
+                return _results(single, call, cast(inputs, torch.float32))
 
         return run
 
     def module(call: str) -> dict[str, tuple[Tensor, str]] | None:
         try:
             with torch.no_grad():
-                return _results(copy.deepcopy(block).half(), call, cast(inputs, torch.float16))
+                return _results(half, call, cast(inputs, torch.float16))
         except (RuntimeError, NotImplementedError) as error:
             if "not implemented for 'Half'" in str(error):
                 return None

@@ -10,21 +10,9 @@ from torch.nn.functional import conv2d, conv_transpose2d, max_pool2d
 
 from attention.backbones import insert, remove
 from attention.backbones.unet import LEVELS, UNet
+from tests.backbones.test_mobilenet import Halve
 
 PAPER = (64, 128, 256, 512, 1024)
-
-
-class Halve(nn.Module):
-    """A stand-in for an attention block: not linear, and it tells how many channels it was made for."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.channels = channels
-        self.scale = nn.Parameter(torch.tensor(0.5))
-
-    def forward(self, x: Tensor) -> Tensor:
-        assert x.shape[1] == self.channels
-        return x * x * self.scale
 
 
 def small(*block: object, **options: object) -> UNet:

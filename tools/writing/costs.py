@@ -194,10 +194,14 @@ def _counted(name: str, options: str, inserted: str, image: tuple[int, int, int]
     return counts(partial(build, network), image if run else None)
 
 
+def _runs(figure: Figure) -> bool:
+    return figure.count not in ("parameters", "stored", "added")
+
+
 def _ours(network: Network, figure: Figure) -> int:
     network = replace(network, options=network.options | figure.options)
     plain = {k: v for k, v in network.options.items() if k not in ("attention", "where", "fusion")}
-    run = figure.count not in ("parameters", "stored", "added")
+    run = any(_runs(each) and each.options == figure.options for each in network.figures)  # once for all of them
     base = _counts(replace(network, options=plain, insert=()), run=run) if figure.count.startswith("added") else None
     return COUNTS[figure.count][1](_counts(network, run=run), base)
 

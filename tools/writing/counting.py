@@ -42,9 +42,9 @@ def counts(build: Callable[[], Any], image: tuple[int, int, int] | None = None) 
         if image is None:
             return Counts(parameters, statistics)
         x = torch.empty(1, *image)
-        seen = _watcher()
-        with torch.no_grad(), seen:
-            network(x)
+    seen = _watcher()
+    with torch.no_grad(), seen:
+        network(x)
     return Counts(parameters, statistics, seen.layers, seen.macs, 2 * seen.normalised, seen.cheap)
 
 

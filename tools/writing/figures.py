@@ -393,19 +393,30 @@ def fingerprint(name: str) -> str:
 
 def drawn(name: str) -> bytes:
     """Draw a picture and return its file, the same bytes every time."""
+    about = {"Identifier": fingerprint(name), "Source": f"matplotlib {mpl.__version__}"}
+    if name.endswith(".png"):
+        return _saved(FIGURES[name], format="png", dpi=216, metadata=about | {"Software": None})
+    return svg(FIGURES[name], about)
+
+
+def svg(draw: Callable[[], Figure], about: dict[str, str] | None = None) -> bytes:
+    """Draw a picture as SVG, the same bytes every time.
+
+    :param draw: makes the picture.
+    :param about: what the file says of itself.
+    """
+    metadata = (about or {}) | {"Creator": None, "Date": None}
+    lines = _saved(draw, format="svg", metadata=metadata).decode().splitlines()
+    return ("\n".join(line.rstrip() for line in lines) + "\n").encode()
+
+
+def _saved(draw: Callable[[], Figure], **options: object) -> bytes:
     buffer = io.BytesIO()
-    drawer, kind = f"matplotlib {mpl.__version__}", File(name).suffix[1:]
     with mpl.rc_context():
         mpl.rcdefaults()  # whatever was set before, by a user or by another test
         mpl.rcParams.update(_SETTINGS)
-        if kind == "png":
-            about = {"Identifier": fingerprint(name), "Source": drawer, "Software": None}
-            FIGURES[name]().savefig(buffer, format=kind, dpi=216, metadata=about)
-            return buffer.getvalue()
-        about = {"Identifier": fingerprint(name), "Source": drawer, "Creator": None, "Date": None}
-        FIGURES[name]().savefig(buffer, format=kind, metadata=about)
-    lines = buffer.getvalue().decode().splitlines()
-    return ("\n".join(line.rstrip() for line in lines) + "\n").encode()
+        draw().savefig(buffer, **options)
+    return buffer.getvalue()
 
 
 def current(name: str, content: bytes) -> bool:

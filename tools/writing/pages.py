@@ -5,16 +5,16 @@ written, both go.
 """
 
 import inspect
-import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from math import gcd
 from pathlib import Path
 from typing import Any
 
 from attention import registry
-from attention.about import Parts, parts
+from attention.about import Parts, input_count, parts
 from attention.formulas import defaults, latex
 from attention.registry import Entry, entries
 from tools.chapters import CARD
@@ -43,7 +43,7 @@ def example(entry: Entry) -> tuple[Any, tuple[Any, ...]]:
         torch.manual_seed(0)
         if registry.KINDS[entry.kind]:
             block = registry.create(entry.name, channels, **entry.example.get("options", {}))
-            return block.eval(), tuple(torch.randn(1, channels, height, width) for _ in range(_inputs(block)))
+            return block.eval(), tuple(torch.randn(1, channels, height, width) for _ in range(input_count(block)))
         block = entry.load()(**entry.example["options"])
         return block.eval(), tuple(torch.randn(*shape) for shape in entry.example["inputs"])
 
@@ -52,39 +52,21 @@ def _drawn(entry: Entry) -> tuple[int, int, int]:
     return entry.example.get("channels", DRAWN[0]), *DRAWN[1:]
 
 
-def _inputs(block: Any) -> int:
-    return len(inspect.signature(block.forward).parameters)
-
-
 def drawing(entry: Entry) -> tuple[str, str]:
     """Draw the run of a block's equations, its steps labelled with their symbols.
 
     :returns: the picture, an SVG, the same text every time; and what it shows in words.
     """
-    import matplotlib as mpl
-
+    from attention.contract import Attention
     from attention.lab import shapes
     from attention.laws.gradients import Literal
-    from tools.writing.figures import _SETTINGS
+    from tools.writing.figures import svg
 
     block, inputs = example(entry)
-    literal = block if type(block).forward in _plain() else Literal(block)
+    literal = block if type(block).forward is Attention.forward else Literal(block)
     run = shapes.trace(literal, *inputs)
     run = replace(run, module=type(block).__name__)
-    buffer = io.StringIO()
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(_SETTINGS)
-        figure = shapes.diagram(run, flow="down", symbols=True)
-        figure.savefig(buffer, format="svg", metadata={"Creator": None, "Date": None})
-    lines = buffer.getvalue().splitlines()
-    return "\n".join(line.rstrip() for line in lines) + "\n", shapes.alt_text(run)
-
-
-def _plain() -> set[Any]:
-    from attention.contract import Attention
-
-    return {Attention.forward}
+    return svg(partial(shapes.diagram, run, flow="down", symbols=True)).decode(), shapes.alt_text(run)
 
 
 def page(entry: Entry, card: str, alt: str) -> str:
@@ -190,7 +172,7 @@ def _cost(entry: Entry, block: Any) -> Iterator[str]:
     with torch.device("meta"):
         for channels, side in _inputs_for(entry):
             made = registry.create(entry.name, channels)
-            count = cost.count(made, *(torch.empty(1, channels, side, side) for _ in range(_inputs(made))))
+            count = cost.count(made, *(torch.empty(1, channels, side, side) for _ in range(input_count(made))))
             lines.append(f"| {channels} × {side} × {side} | {count.parameters:,} | {count.macs:,} |")
     inside = _inputs_for(entry) != STAGES
     yield (
@@ -210,9 +192,9 @@ def _flags(entry: Entry) -> dict[str, bool]:
 def _use(entry: Entry, block: Any) -> Iterator[str]:
     if registry.KINDS[entry.kind]:
         channels = _drawn(entry)[0]
-        inputs = "x, y" if _inputs(block) == 2 else "x"
+        inputs = "x, y" if input_count(block) == 2 else "x"
         given = f"torch.randn(2, {channels}, 14, 14)"
-        made = f"{inputs} = {given}, {given}" if _inputs(block) == 2 else f"x = {given}"
+        made = f"{inputs} = {given}, {given}" if input_count(block) == 2 else f"x = {given}"
         yield (
             "```python\nimport torch\n\nimport attention\n\n"
             f'block = attention.create("{entry.name}", channels={channels})\n{made}\n'
