@@ -13,6 +13,7 @@ from attention.channel.se import SqueezeExcitation
 from attention.lab import cost
 from attention.published import published
 from attention.registry import create
+from tools.writing.literal import NoSqueeze
 
 IMAGE = (3, 224, 224)
 SE_BIAS = partial(create, "se", bias=True)
@@ -39,18 +40,6 @@ class Halve(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         assert x.shape[1] == self.channels
         return x * x / 2
-
-
-class NoSqueeze(nn.Module):
-    """SE without its global mean: the two layers act on every pixel (SE paper, Table 16)."""
-
-    def __init__(self, channels: int, reduction: int = 16) -> None:
-        super().__init__()
-        self.reduce = nn.Conv2d(channels, channels // reduction, 1, bias=False)
-        self.expand = nn.Conv2d(channels // reduction, channels, 1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.expand(self.reduce(x).relu()).sigmoid()
 
 
 def randomise(module: nn.Module) -> nn.Module:
