@@ -1,7 +1,7 @@
 """Records of trained models, and what they tell: mean, spread, paired intervals."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -185,17 +185,41 @@ class Comparison:
         lines.append(f"{self.measure} on {self.task}; chance {self.chance:.2f}; {seeds}, {self.steps} steps each")
         return "\n".join(lines)
 
-    def plot(self, alt: str | None = None) -> None:
-        """Show every score as a dot, the means as bars across, and the runs of one seed joined by a line.
+    def plot(
+        self,
+        alt: str | None = None,
+        *,
+        pairs: Iterable[tuple[str, str]] | None = None,
+        limits: Mapping[str, float] | None = None,
+        level: float = 0.95,
+        caption: str = "",
+    ) -> None:
+        """Show every score as a dot in its model's row, and paired differences with their mean, interval and zero.
+
+        Means and intervals stand as numbers beside their rows. The dots of a difference are the seeds'.
 
         :param alt: the alt text; by default it is made from the numbers.
+        :param pairs: the pairs whose difference, first minus second, is shown; by default each model minus the first.
+        :param limits: scores to mark by a line, each by what it is, in the unit of the scores:
+            ``{"the best without the block": 0.75}``. Chance is always told.
+        :param level: of the intervals, between 0 and 1.
+        :param caption: what is to be seen, below the figure.
+        :raises ValueError: for an unknown model, a model paired with itself, or a level outside (0, 1).
         """
         from attention.lab import style
-        from attention.lab.plots import scores
+        from attention.lab.plots import Paired, scores
 
+        chosen = [(name, self.names[0]) for name in self.names[1:]] if pairs is None else list(pairs)
+        drawn = []
+        for first, second in chosen:
+            if first == second:
+                raise ValueError(f"pairs: {first!r} is paired with itself; name two models of {', '.join(self.names)}")
+            found = self.difference(first, second, level=level)
+            values = [a - b for a, b in zip(self.scores(first), self.scores(second), strict=True)]
+            drawn.append(Paired(first, second, values, found.mean, found.low, found.high, level))
         of = {name: self.scores(name) for name in self.names}
-        fig, words = scores(of, task=self.task, measure=self.measure, chance=self.chance)
-        style.show(fig, alt or words)
+        fig, words = scores(of, task=self.task, measure=self.measure, chance=self.chance, pairs=drawn, limits=limits)
+        style.show(fig, alt or words, caption=caption)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, texts and lists, as JSON takes them."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
@@ -457,24 +458,33 @@ def test_channel_marks_stand_at_the_mean_over_the_batch(shown: list) -> None:
 
 
 def overlays(fig: Figure) -> list[np.ndarray]:
-    """The maps that a figure shows: the second image of each panel that has two."""
-    return [np.asarray(ax.images[1].get_array()) for ax in fig.axes if len(ax.images) == 2]
+    """The maps that a figure shows: what is drawn last in each panel that is no picture."""
+    return [np.asarray(ax.images[-1].get_array()) for ax in faces(fig)]
 
 
+def faces(fig: Figure) -> list[Axes]:
+    """The panels that show a map: its values have no colour of their own."""
+    return [ax for ax in fig.axes if ax.images and ax.images[-1].get_array().ndim == 2]
+
+
+@pytest.mark.parametrize("overlay", [False, True])
 @pytest.mark.parametrize("smooth", [False, True])
-def test_spatial_maps_lie_over_their_input(shown: list, smooth: bool) -> None:
+def test_spatial_maps_stand_beside_or_lie_over_their_input(shown: list, smooth: bool, overlay: bool) -> None:
     model = nn.Sequential(nn.AvgPool2d(4), Where())
     x = torch.zeros(2, 3, 12, 16)
     x[0, :, 0:4, 12:16] = 1  # bright in the upper right cell
     x[1, :, 8:12, 4:8] = 0.5
     found = maps.capture(model, x)
-    maps.show(found, labels=["corner", "bottom"], smooth=smooth)
+    maps.show(found, labels=["corner", "bottom"], smooth=smooth, overlay=overlay)
     fig, alt = shown[0]
     np.testing.assert_allclose(overlays(fig), found["1"]["space"][:, 0], rtol=1e-6)
-    panels = [ax for ax in fig.axes if len(ax.images) == 2]
-    assert {ax.images[1].get_interpolation() for ax in panels} == {"bilinear" if smooth else "nearest"}
-    for ax in panels:  # the map covers its picture exactly
-        assert ax.images[1].get_extent() == list(ax.images[0].get_extent()) == [-0.5, 15.5, 11.5, -0.5]
+    panels = faces(fig)
+    assert {ax.images[-1].get_interpolation() for ax in panels} == {"bilinear" if smooth else "nearest"}
+    assert {len(ax.images) for ax in panels} == {2 if overlay else 1}
+    for ax in panels:  # the map has its picture's size
+        assert all(list(image.get_extent()) == [-0.5, 15.5, 11.5, -0.5] for image in ax.images)
+    titles = [[ax.get_title() for ax in pair] for pair in zip(fig.axes[::2], fig.axes[1::2], strict=False)]
+    assert titles[:2] == [["corner", "0.5 to 0.73"], ["bottom", "0.5 to 0.62"]]
     assert "corner: from 0.5 to 0.73, strongest in the upper right (row 0, column 3)." in alt
     assert "bottom: from 0.5 to 0.62, strongest at the bottom (row 2, column 1)." in alt
     assert ("interpolated linearly" if smooth else "flat rectangle") in alt
@@ -529,7 +539,7 @@ def test_pairs_show_where_a_position_looks(shown: list) -> None:
     np.testing.assert_array_equal(overlays(fig), [expected, expected])
     assert "where row 1, column 3 looks" in alt
     assert "strongest in the lower left (row 2, column 0)" in alt
-    point = next(ax for ax in fig.axes if len(ax.images) == 2).lines[0]
+    point = faces(fig)[0].lines[0]
     assert (point.get_xdata()[0], point.get_ydata()[0]) == (3.0, 1.0)
     for wrong in (None, (3, 0), (0, 4), (-1, 0)):
         with pytest.raises(ValueError, match=r"allowed: \(0, 0\) to \(2, 3\)"):

@@ -11,9 +11,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 from scipy.stats import ttest_rel
 from torch import nn
 
-from attention.lab import style, training
+from attention.lab import training
 from attention.lab.comparison import Comparison, Interval, Run
-from attention.lab.plots import scores
 from attention.lab.session import Budget
 from attention.lab.tasks import Task
 from attention.lab.training import batches, claim, compare, evaluate, fit
@@ -370,26 +369,6 @@ def test_the_table_has_a_row_a_model_and_few_digits():
     assert first.split() == ["plain", "0.82", "0.016", "0.81", "0.83", "10"]
     assert second.split() == ["with", "block", "0.90", "0.000", "0.90", "0.90", "10"]
     assert last == "accuracy on toy; chance 0.10; 2 seeds, 5 steps each"
-
-
-@pytest.mark.parametrize("measure", ["accuracy", "R²"])
-def test_the_plot_holds_every_score_and_its_alt_text_every_mean(measure, monkeypatch):
-    comparison = result({"plain": [0.5, 0.6, 0.55], "parameter-matched control": [0.7, 0.9, 0.8]}, measure)
-    of = {name: comparison.scores(name) for name in comparison.names}
-    fig, alt = scores(of, task=comparison.task, measure=measure, chance=comparison.chance)
-    factor = 100 if measure == "accuracy" else 1
-    (ax,) = fig.axes
-    dots = sorted(y for line in ax.lines if line.get_marker() == "o" for y in line.get_ydata())
-    assert dots == pytest.approx([factor * s for s in (0.5, 0.55, 0.6, 0.7, 0.8, 0.9)])
-    assert measure in ax.get_ylabel()
-    assert ("%" in ax.get_ylabel()) == (measure == "accuracy")
-    assert f"plain: mean {'55.0 %' if measure == 'accuracy' else '0.55'}" in alt
-    shown = []
-    real = style.show
-    monkeypatch.setattr(style, "show", lambda fig, alt, **_: shown.append(alt) or real(fig, alt))
-    comparison.plot()
-    comparison.plot(alt="mine")
-    assert shown == [alt, "mine"]
 
 
 # Claims

@@ -54,6 +54,7 @@ def by_size(
     size_label: str = "size of the object, as a multiple of the smallest",
     label: str = "mean weight of the wider window",
     title: str = "",
+    caption: str = "",
 ) -> None:
     """Show how a branch's mean weight changes with the size of an object: a panel a layer, a line a network.
 
@@ -65,6 +66,7 @@ def by_size(
     :param size_label: what the sizes are.
     :param label: what the weights are.
     :param title: a title for the figure.
+    :param caption: what is to be seen, below the figure.
     :raises ValueError: for no layers, sizes that do not ascend, and shapes that do not fit.
     """
     sizes = [float(size) for size in sizes]
@@ -101,4 +103,4 @@ def by_size(
     networks = len(next(iter(weights.values())))
     lines = f"{networks} networks, a line each" if networks > 1 else "one network"
     alt = f"{label.capitalize()} against {size_label}, from {sizes[0]:g} to {sizes[-1]:g}, {lines}, mean thick. "
-    style.show(fig, alt + "; ".join(told) + ".")
+    style.show(fig, alt + "; ".join(told) + ".", caption=caption)

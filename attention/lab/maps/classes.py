@@ -18,6 +18,7 @@ def by_class(
     *,
     limits: tuple[float, float] | None = None,
     title: str = "",
+    caption: str = "",
 ) -> None:
     """Show the mean gate of each class, a panel for each block: a row a class, a column a channel.
 
@@ -29,6 +30,7 @@ def by_class(
     :param names: the classes' names.
     :param limits: the values of the colour scale's ends; by default the smallest and largest value shown.
     :param title: a title for the figure.
+    :param caption: what is to be seen, below the figure.
     :raises TypeError: for anything but class means.
     :raises ValueError: for blocks of other samples, and for too few names.
     """
@@ -65,7 +67,8 @@ def by_class(
     if title:
         fig.suptitle(title, fontsize=12)
     told = [_differ_most(block, means[block], each.share, seen) for block, each in blocks.items()]
-    style.show(fig, f"Mean gate of {len(present)} classes, a row a class, a column a channel. " + " ".join(told))
+    alt = f"Mean gate of {len(present)} classes, a row for each class, a column for each channel. "
+    style.show(fig, alt + " ".join(told), caption=caption)
 
 
 def _over_all(block: ClassMeans) -> Tensor:

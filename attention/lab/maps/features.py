@@ -25,6 +25,7 @@ def feature_maps(
     *,
     sample: int = 0,
     title: str = "",
+    caption: str = "",
 ) -> None:
     """Show what a layer computes, one panel a channel, beside the input.
 
@@ -37,6 +38,7 @@ def feature_maps(
     :param channels: the first so many channels, or the indices of those to show.
     :param sample: which input of the batch.
     :param title: a title for the figure.
+    :param caption: what is to be seen, below the figure.
     :raises ValueError: for an unknown layer, an output that is no map over space, an unknown channel or sample.
     """
     captured = capture(model, x, [layer])
@@ -69,7 +71,7 @@ def feature_maps(
     )
     if silent:
         alt += f" Silent: {', '.join(silent)}."
-    style.show(fig, alt, colours=128)
+    style.show(fig, alt, caption=caption, colours=128)
 
 
 def _panels(count: int) -> tuple[Figure, Axes, list[Axes]]:

@@ -21,11 +21,16 @@ def draw_picture(ax: Axes, pixels: np.ndarray, title: str) -> None:
     ax.set_title(title, fontsize=10)
 
 
-def colour_bar(fig: Figure, drawn: mpl.cm.ScalarMappable, label: str, **options: str) -> None:
-    """Draw one colour scale for all panels, below them, with few numbers."""
+def colour_bar(fig: Figure, drawn: mpl.cm.ScalarMappable, label: str, *, ends: bool = False, **options: str) -> None:
+    """Draw one colour scale for all panels, below them, with few numbers; ``ends``: those of its ends and middle."""
     bar = fig.colorbar(drawn, ax=fig.axes, location="bottom", shrink=0.7, aspect=40, pad=0.02, **options)
-    bar.locator = mpl.ticker.MaxNLocator(5)
-    bar.update_ticks()
+    if ends:
+        low, high = drawn.get_clim()
+        ticks = [low, (low + high) / 2, high]
+        bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
+    else:
+        bar.locator = mpl.ticker.MaxNLocator(5)
+        bar.update_ticks()
     bar.set_label(label)
     bar.outline.set_visible(False)
 

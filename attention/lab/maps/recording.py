@@ -5,50 +5,27 @@ from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
 from inspect import signature
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from attention.contract import Attention, Map
+from attention.contract import Attention
+from attention.lab.maps.captured import Captured, Declared
+from attention.lab.maps.finding import LOOKED_FOR, Finder, Site
 from attention.lab.restore import untouched
 
-__all__ = ["Captured", "Declared", "capture"]
-
-
-class Declared(NamedTuple):
-    """What a block declares of a map, and the sizes that its letters had in this run."""
-
-    map: Map
-    sizes: dict[str, int]
-
-
-class Captured(dict[str, dict[str, Tensor]]):
-    """What :func:`capture` recorded: layer → name → tensor; printed as a table of names and shapes.
-
-    :param inputs: the model's first input; where that is no tensor, the first feature map in the inputs, or else the
-        first tensor.
-    """
-
-    def __init__(self, inputs: Tensor) -> None:
-        super().__init__()
-        self.inputs = inputs
-        self.declared: dict[tuple[str, str], Declared] = {}
-
-    def __repr__(self) -> str:
-        rows = [("layer", "map", "declared", "shape")]
-        for layer, found in self.items():
-            for name, tensor in found.items():
-                declared = self.declared.get((layer, name))
-                shape = " × ".join(map(str, tensor.shape))
-                rows.append((layer or "(the model)", name, declared.map.dims if declared else "–", shape))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-        return "\n".join(line.rstrip() for line in lines)
+__all__ = ["capture", "check", "record", "tensors_in"]
 
 
 def capture(
-    model: nn.Module, x: Tensor | dict | tuple, layers: Iterable[str] = (), *, training: bool = False
+    model: nn.Module,
+    x: Tensor | dict | tuple,
+    layers: Iterable[str] = (),
+    *,
+    training: bool = False,
+    find: bool | None = None,
 ) -> Captured:
     """Run a model once and record the attention maps that this very run used.
 
@@ -57,6 +34,16 @@ def capture(
     it raises: modes, buffers (the statistics of batch normalisation among them), hooks, methods, gradients and torch's
     random state. The run records no gradients, and works on a copy of ``x``, on the device of the model's parameters.
 
+    In a model of somebody else's modules, which declare nothing, maps are looked for in what the run computes: a
+    tensor that multiplies a feature map (``"gate"``), and rows of a softmax that weigh values (``"rows"``). A factor is
+    taken for a map if it was computed from the input by more than a function of each number that it multiplies, is not
+    one over a size as in a normalisation, the model's output depends on the product, and the product computed once
+    more is the same. Of ``scaled_dot_product_attention`` the rows are computed again, and kept where rows · values is
+    what it computed; the fast path of ``nn.MultiheadAttention`` is turned off for the run. Such a map belongs to the
+    innermost module that made the product, and is printed as found, not declared. Two factors of one shape are passed
+    over where neither was computed from the other and not just one lies between 0 and 1; and so are products within
+    another operation, such as ``torch.addcmul``.
+
     :param model: any module, an attention block itself among them; not compiled, scripted or wrapped for several GPUs.
     :param x: the input, a tensor or a dictionary; or a tuple of inputs, each of them anything that holds tensors or
         none (a list that the model takes as one input goes into a tuple: ``([first, second],)``).
@@ -64,15 +51,17 @@ def capture(
         output is recorded under ``"output"``; or under ``"output 0"``, ``"output 1"``, … where it is a tuple, and
         ``"output key"`` where it is a dictionary.
     :param training: run in training mode; by default in evaluation mode, whatever the model's own.
+    :param find: look for maps in modules that declare none; by default where the model has no block of ours and
+        ``layers`` is empty.
     :returns: a dictionary from a layer's name to a dictionary from a map's name to the map, detached, on the CPU; in
-        the order in which the layers finished. A layer that runs again in the same run is recorded again as ``name#2``,
-        ``name#3``, …
+        the order in which the layers finished, and then the maps that were found. A layer that runs again in the same
+        run is recorded again as ``name#2``, ``name#3``, …
     :raises TypeError: for a model that is no module, or that is compiled, scripted or wrapped; for inputs without a
         tensor; for a named layer whose output holds no tensor.
     :raises ValueError: for an unknown layer, a named layer that did not run, a model with parameters that are not yet
-        initialised, and a model without attention where no layer is named.
+        initialised, and where nothing is recorded: no block of ours, no layer named, no map found.
     """
-    inputs = _check(model, x)
+    inputs = check(model, x)
     if isinstance(layers, str):
         raise TypeError(f"layers={layers!r} is one string; give a list of names: [{layers!r}]")
     layers = list(dict.fromkeys(layers))
@@ -81,27 +70,79 @@ def capture(
         if layer not in modules:
             near = get_close_matches(layer, modules, n=1) or [name for name in modules if name][:8]
             raise ValueError(f"layers: the model has no module {layer!r}; it has for example {', '.join(near)}")
-    blocks = {path: module for path, module in modules.items() if isinstance(module, Attention)}
-    if not blocks and not layers:
+    ours = any(isinstance(module, Attention) for module in modules.values())
+    find = not ours and not layers if find is None else find
+    if not (ours or layers or find):
         raise ValueError("the model has no attention block; name modules whose output is to be recorded: layers=[…]")
-    captured = Captured(_first(inputs).detach().to("cpu", copy=True))
-    with ExitStack() as stack:
-        stack.enter_context(untouched(model))
-        stack.enter_context(torch.no_grad())
-        for module in model.modules():
-            module.training = training  # not train(): a module may do more there than set its mode
-        for path, block in blocks.items():
-            stack.enter_context(_attending(block, _keep(captured, path, block)))
-        for layer in layers:
-            stack.enter_context(_hooked(modules[layer], _keep(captured, layer)))
-        model(*_placed(model, inputs))
-    for layer in layers:
-        if not any(name.split(" ")[0] == "output" for name in captured.get(layer, {})):
-            raise ValueError(f"layers: the module {layer!r} did not run on this input")
+    captured, _, _ = record(model, inputs, layers, training=training, find=find)
     return captured
 
 
-def _check(model: Any, x: Any) -> tuple:
+def record(
+    model: nn.Module,
+    inputs: tuple,
+    layers: Iterable[str] = (),
+    *,
+    training: bool = False,
+    find: bool = False,
+    around: TorchDispatchMode | None = None,
+) -> tuple[Captured, Any, dict[tuple[str, str], Site]]:
+    """Run a model that was checked, and record.
+
+    :param inputs: what :func:`check` returned.
+    :param find: look for maps in modules that declare none.
+    :param around: a context for the run of the model; only where none are looked for.
+    :returns: the recording; what the model returned; and where maps act, by layer and name, if they were looked for.
+    :raises ValueError: as :func:`capture` does, once the model has run.
+    """
+    captured = Captured(_first(inputs).detach().to("cpu", copy=True))
+    modules = dict(model.named_modules())
+    with ExitStack() as stack:
+        stack.enter_context(untouched(model))
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(_no_fast_path())
+        for module in model.modules():
+            module.training = training  # not train(): a module may do more there than set its mode
+        placed = _placed(model, inputs)
+        finder = Finder(model, tensors_in(placed).values(), captured.inputs) if find else None
+        for path, block in modules.items():
+            if isinstance(block, Attention):
+                stack.enter_context(_attending(block, _keep(captured, path, block, finder)))
+        for layer in layers:
+            stack.enter_context(_hooked(modules[layer], _keep(captured, layer)))
+        if finder is not None:
+            stack.enter_context(finder.follow())
+            stack.enter_context(finder)
+        elif around is not None:
+            stack.enter_context(around)
+        output = model(*placed)
+    for layer in layers:
+        if not any(name.split(" ")[0] == "output" for name in captured.get(layer, {})):
+            raise ValueError(f"layers: the module {layer!r} did not run on this input")
+    if finder is None:
+        return captured, output, {}
+    finder.deliver(captured, tensors_in(output).values())
+    if not captured:
+        passed = "; ".join(f"{count} × {reason}" for reason, count in captured.passed.items()) or "nothing"
+        raise ValueError(
+            "the model has no attention block, and in this run no map of another module was found. Looked for: "
+            f"{LOOKED_FOR}. Passed over: {passed}. Name modules whose output is to be recorded: layers=[…]"
+        )
+    return captured, output, finder.sites
+
+
+@contextmanager
+def _no_fast_path() -> Iterator[None]:
+    """Have ``nn.MultiheadAttention`` compute in operations that can be followed, for the body."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def check(model: Any, x: Any) -> tuple:
     """Refuse what cannot be recorded; return the inputs as a tuple."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, received {type(model).__name__}")
@@ -118,24 +159,24 @@ def _check(model: Any, x: Any) -> tuple:
     inputs = x if isinstance(x, tuple) else (x,)
     if isinstance(x, list):
         raise TypeError("x: received list; write a tuple of inputs, (x, y), or for a list as one input, (x,)")
-    if not _tensors(inputs):
+    if not tensors_in(inputs):
         raise TypeError(f"x: expected a tensor, or a dictionary or tuple with tensors, received {type(x).__name__}")
     return inputs
 
 
-def _tensors(value: Any, name: str = "") -> dict[str, Tensor]:
+def tensors_in(value: Any, name: str = "") -> dict[str, Tensor]:
     """Find the tensors in nested tuples, lists and dictionaries; each is named by the keys and numbers to it."""
     if isinstance(value, Tensor):
         return {name: value}
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
-    return {path: tensor for key, each in items for path, tensor in _tensors(each, f"{name} {key}".lstrip()).items()}
+    return {path: tensor for key, each in items for path, tensor in tensors_in(each, f"{name} {key}".lstrip()).items()}
 
 
 def _first(inputs: tuple) -> Tensor:
     """Return what maps are shown over."""
     if isinstance(inputs[0], Tensor):
         return inputs[0]
-    tensors = list(_tensors(inputs).values())
+    tensors = list(tensors_in(inputs).values())
     return next((each for each in tensors if each.ndim == 4), tensors[0])
 
 
@@ -157,7 +198,9 @@ def _placed(model: nn.Module, inputs: tuple) -> tuple:
     return placed(inputs)
 
 
-def _keep(captured: Captured, path: str, block: Attention | None = None) -> Callable[..., None]:
+def _keep(
+    captured: Captured, path: str, block: Attention | None = None, finder: Finder | None = None
+) -> Callable[..., None]:
     """Return a function that stores what one call of the module at ``path`` computed."""
     calls = 0
 
@@ -172,6 +215,8 @@ def _keep(captured: Captured, path: str, block: Attention | None = None) -> Call
             if block is not None and name in block.maps:
                 sizes = block.maps[name].sizes(tuple(tensor.shape), sizes)
                 captured.declared[place, name] = Declared(block.maps[name], sizes)
+                if finder is not None:
+                    finder.declare(place, name, tensor)
 
     return keep
 
@@ -213,7 +258,7 @@ def _hooked(module: nn.Module, keep: Callable[..., None]) -> Iterator[None]:
     """For the body, hand every output of the module to ``keep``."""
 
     def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        found = _tensors(output, "output")
+        found = tensors_in(output, "output")
         if not found:
             raise TypeError(f"layers: a {type(module).__name__} returned {type(output).__name__}, not tensors")
         keep(found)
