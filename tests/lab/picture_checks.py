@@ -1,5 +1,6 @@
 """Find what overlaps in a drawing: boxes, labels, and lines that run through either."""
 
+from collections import Counter
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -12,11 +13,22 @@ def _patches(fig, prefix):
 
 
 def boxes(fig):
-    """The outline of every tensor and operation, in pixels, by name."""
-    found = {}
-    for patch in _patches(fig, "tensor:") + _patches(fig, "operation:"):
-        found.setdefault(patch.get_gid().removesuffix(":face"), []).append(patch.get_window_extent())
+    """The outline of every tensor and operation, in pixels, by name; what is repeated in several rows is numbered."""
+    found, rows = {}, Counter()
+    for patch in _patches(fig, "tensor:") + _patches(fig, "again:") + _patches(fig, "operation:"):
+        name = patch.get_gid().removesuffix(":face")
+        rows[name] += name == patch.get_gid()
+        name += f":{rows[name]}" if rows[name] > 1 else ""
+        found.setdefault(name, []).append(patch.get_window_extent())
     return {name: Bbox.union(parts) for name, parts in found.items()}
+
+
+def zones(fig):
+    """The outline of every zone, in pixels, by name; of one in several rows, each row's."""
+    found = {}
+    for patch in _patches(fig, "zone:"):
+        found.setdefault(patch.get_gid().removeprefix("zone:"), []).append(patch.get_window_extent())
+    return found
 
 
 def labels(fig):
@@ -47,7 +59,9 @@ def _inside(outer, inner):
 def faults(fig):
     """Say what overlaps; an empty list for a clean drawing."""
     solids, texts, ways = boxes(fig), labels(fig), lines(fig)
-    found = [f"{a} on {b}" for a, b in combinations(solids, 2) if _overlap(solids[a], solids[b])]
+    bands = [(zone, band) for zone, rows in zones(fig).items() for band in rows]
+    found = [f"zone {a} on zone {b}" for (a, p), (b, q) in combinations(bands, 2) if _overlap(p, q)]
+    found += [f"{a} on {b}" for a, b in combinations(solids, 2) if _overlap(solids[a], solids[b])]
     found += [f"text {a} on text {b}" for (a, p), (b, q) in combinations(texts, 2) if _overlap(p, q)]
     for text, box in texts:
         for name, solid in solids.items():

@@ -8,6 +8,30 @@ from einops import rearrange
 from torch import nn
 
 from attention.channel.se import SqueezeExcitation
+from attention.lab.shapes import trace
+
+
+class Calls(nn.Module):
+    """A module that does what a function says."""
+
+    def __init__(self, function, **tensors):
+        super().__init__()
+        self.function = function
+        for name, value in tensors.items():
+            setattr(self, name, nn.Parameter(value) if isinstance(value, torch.Tensor) else value)
+
+    def forward(self, *inputs):
+        return self.function(self, *inputs)
+
+
+def run(function, *shapes, **tensors):
+    """Trace a function on random tensors."""
+    return trace(Calls(lambda m, *x: function(*x), **tensors), *(torch.randn(s) for s in shapes))
+
+
+def words(found):
+    """What a run did, operation by operation."""
+    return [node.words for node in found.nodes if node.words]
 
 
 class Bottleneck(nn.Module):

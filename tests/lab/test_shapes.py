@@ -1,7 +1,5 @@
 """The workbench's shapes: what a run did, in words, tables and pictures."""
 
-import cProfile
-import pstats
 import random
 from functools import partial
 from html.parser import HTMLParser
@@ -15,38 +13,14 @@ from torch import nn
 
 import attention
 from attention.contract import Attention, Map
-from attention.lab import style
-from attention.lab.shapes import alt_text, diagram, draw, summary, table, trace
-from tests.lab.picture_checks import boxes, faults, labels, lines
-from tests.lab.shape_modules import Bottleneck, Loop, Tall, cases, random_module
+from attention.lab.shapes import summary, table, trace
+from tests.lab.shape_modules import Bottleneck, Calls, Loop, cases, run, words
 
 CASES = cases()
 
 
-class Calls(nn.Module):
-    """A module that does what a function says."""
-
-    def __init__(self, function, **tensors):
-        super().__init__()
-        self.function = function
-        for name, value in tensors.items():
-            setattr(self, name, nn.Parameter(value) if isinstance(value, torch.Tensor) else value)
-
-    def forward(self, *inputs):
-        return self.function(self, *inputs)
-
-
-def run(function, *shapes, **tensors):
-    """Trace a function on random tensors."""
-    return trace(Calls(lambda m, *x: function(*x), **tensors), *(torch.randn(s) for s in shapes))
-
-
 def _note_shape(seen, path, module, inputs, output):
     seen.append((path, tuple(output.shape)))
-
-
-def words(found):
-    return [node.words for node in found.nodes if node.words]
 
 
 # What is recorded
@@ -55,13 +29,15 @@ def words(found):
 def test_se_reads_as_in_the_paper():
     found = trace(*CASES["SE"])
     visible = found.visible()
-    assert words(visible) == ["mean over H, W", "linear 64 → 4", "ReLU", "linear 4 → 64", "sigmoid", "×"]
-    assert [n.shape for n in visible.nodes] == [
-        (2, 64, 8, 8), (2, 64), (2, 4), (2, 4), (2, 64), (2, 64), (2, 64, 8, 8)
-    ]  # fmt: skip
-    assert [n.name for n in visible.nodes] == ["x", "", "", "", "", "channel", "output"]
+    assert words(visible) == ["mean over H, W", "linear 64 → 4, ReLU", "linear 4 → 64, sigmoid", "×"]
+    assert [n.shape for n in visible.nodes] == [(2, 64, 8, 8), (2, 64), (2, 4), (2, 64), (2, 64, 8, 8)]
+    assert [n.name for n in visible.nodes] == ["x", "", "", "channel", "output"]
+    assert [n.colour for n in visible.nodes] == ["feature", "statistic", "hidden", "map", "feature"]
+    assert [n.zone for n in visible.nodes] == ["", "squeeze", "excite", "excite", "scale"]
     assert visible.nodes[-1].sources == (0, 5)
-    assert [(e.source, e.target) for e in visible.edges] == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (0, 7), (5, 7)]
+    assert visible.nodes[-1].stretched == ((5, "H × W"),)
+    assert [(e.source, e.target) for e in visible.edges] == [(0, 1), (1, 3), (3, 5), (0, 7), (5, 7)]
+    assert words(found.visible(plumbing=True)) == words(found)
     assert [n.parameters for n in visible.nodes if n.parameters] == [
         (("reduce.weight", (4, 64)),),
         (("expand.weight", (64, 4)),),
@@ -80,7 +56,7 @@ def test_every_tensor_has_the_shape_of_the_real_run():
         module(*inputs)
         for hook in hooks:
             hook.remove()
-        traced = [(n.module, n.shape) for n in trace(module, *inputs).nodes if n.module in dict(seen)]
+        traced = [(n.module, n.shape) for n in trace(module, *inputs, depth=9).nodes if n.module in dict(seen)]
         assert traced == seen, name
 
 
@@ -247,7 +223,47 @@ def test_consecutive_reshapes_are_one_step():
     quiet = run(lambda x: x[:, :, None].expand(2, 3, 4) * 2, (2, 3))
     assert words(quiet.visible()) == ["× 2"]
     loud = run(lambda x: x.transpose(1, 2) * 2, (2, 4, 4))
-    assert words(loud.visible()) == ["transpose", "× 2"]
+    assert words(loud.visible(plumbing=True)) == ["transpose", "× 2"]
+    assert words(loud.visible()) == ["× 2"]
+
+
+@pytest.mark.parametrize(
+    ("expected", "shapes", "function"),
+    [
+        (["mean over H, W"], [(2, 64), (2, 3, 4, 5)], lambda z, x: (z * 1, x.sum((2, 3)) / 20)),
+        (["sum over H, W, ÷ 7"], [(2, 3, 4, 5)], lambda x: x.sum((2, 3)) / 7),
+        (["linear 4 → 4, softmax over C, × 0.5"], [(2, 4)], lambda x: F.linear(x, torch.eye(4)).softmax(1) * 0.5),
+        (["matrix product with itself"], [(2, 4, 3)], lambda x: x @ x.mT),
+        (["unbind", "×"], [(2, 4, 3)], lambda x: torch.mul(*x.unbind(0))),  # two parts meet: both are drawn
+        (["softmax over N"], [(2, 4, 3)], lambda x: x.double()[:, 1:].softmax(1)),
+        (["sum over stack"], [(2, 4), (2, 4)], lambda x, y: torch.stack([x, y]).sum(0)),
+        (["+, ReLU"], [(2, 4), (2, 4)], lambda x, y: (x + y).relu()),
+        (["ReLU", "sigmoid", "×"], [(2, 4)], lambda x: (y := x.relu()) * y.sigmoid()),  # ReLU has two readers
+    ],
+)  # fmt: skip
+def test_what_is_drawn(expected, shapes, function):
+    assert words(run(function, *shapes).visible())[-len(expected) :] == expected
+
+
+def test_a_result_is_drawn_in_the_shape_that_it_is_used_in():
+    found = run(lambda x: F.conv2d(x, torch.ones(2, 4, 1, 1)).flatten(2).transpose(1, 2).softmax(1), (1, 4, 3, 5))
+    (made,) = (node for node in found.visible().nodes if node.words)
+    assert (made.words, made.shape, made.axes) == ("conv 1×1, 4 → 2, softmax over HW", (1, 15, 2), ("B", "HW", "C"))
+
+
+@pytest.mark.parametrize(
+    ("expected", "function", "shapes"),
+    [
+        (((1, "H × W"),), lambda x, s: x * s[:, :, None, None], [(2, 3, 4, 5), (2, 3)]),
+        (((1, "C"),), lambda x, s: x * s, [(2, 3, 4, 5), (2, 1, 4, 5)]),
+        (((1, "B × C × H"),), lambda x, s: x + s, [(2, 3, 4, 5), (5,)]),
+        (((1, "C"),), lambda x, s: x * s.expand(-1, 3, -1, -1), [(2, 3, 4, 5), (2, 1, 4, 5)]),
+        (((0, "W"), (1, "H")), torch.mul, [(2, 3, 4, 1), (2, 3, 1, 5)]),
+        ((), torch.mul, [(2, 3, 4, 5), (2, 3, 4, 5)]),
+    ],
+)
+def test_what_is_stretched(expected, function, shapes):
+    assert run(function, *shapes).visible().nodes[-1].stretched == expected
 
 
 def test_a_used_tensor_between_two_reshapes_stays():
@@ -267,13 +283,23 @@ def test_unused_results_are_left_out():
 def test_submodules_collapse():
     module, x = CASES["bottleneck"]
     one = trace(module, x, depth=1)
-    assert words(one)[-4:] == ["batch norm", "attention: SqueezeExcitation", "+", "ReLU"]
+    assert words(one)[-4:] == ["bn3", "attention: SqueezeExcitation", "+", "ReLU"]
+    assert trace(module, x) == one  # a module that holds an attention block is told part by part
+    assert [n.block for n in one.nodes].count(True) == 1
+    assert words(one.visible()) == [
+        "conv1 1×1, 64 → 16, bn1, ReLU", "conv2 3×3, 16 → 16, bn2, ReLU", "conv3 1×1, 16 → 64, bn3",
+        "attention: SqueezeExcitation", "+, ReLU",
+    ]  # fmt: skip
+    assert "sigmoid" in words(trace(module, x, depth=9))
+    stage = trace(nn.Sequential(module, module), x, depth=1)
+    assert words(stage) == ["0: Bottleneck, with SqueezeExcitation"] * 2
+    assert words(trace(nn.Sequential(module, module), x))[:11] == words(one)
     assert dict(one.nodes[9].parameters) == {"attention.reduce.weight": (4, 64), "attention.expand.weight": (64, 4)}
-    assert words(trace(module, x, depth=0)) == ["Bottleneck"]
+    assert words(trace(module, x, depth=0)) == ["Bottleneck, with SqueezeExcitation"]
     nested = nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), nn.Linear(4, 2))
     assert words(trace(nested, torch.ones(1, 4), depth=1)) == ["0: Sequential", "linear 4 → 2"]
     assert words(trace(nested, torch.ones(1, 4), depth=2)) == ["linear 4 → 4", "ReLU", "linear 4 → 2"]
-    assert "shortcut" in words(trace(*CASES["projection"], depth=1))
+    assert "shortcut: conv 1×1, 32 → 64, stride 2, batch norm" in words(trace(*CASES["projection"], depth=1))
     shared = trace(Loop(), torch.ones(1, 16, 4, 4), depth=1)
     assert words(shared).count("conv 3×3, 16 → 16") == 2
 
@@ -330,7 +356,6 @@ def test_inputs_and_outputs_may_be_nested():
     assert [(n.name, n.role) for n in found.nodes] == [
         ("input 1 1", "input"), ("input 1 2", "input"), ("sum", "output"), ("fixed", "output")
     ] or [n.name for n in found.nodes][2:] == ["sum", "fixed"]  # fmt: skip
-    diagram(found)
 
 
 def test_maps_of_attention_blocks_keep_their_names_once():
@@ -347,8 +372,9 @@ def test_maps_of_attention_blocks_keep_their_names_once():
             return x * first * second, {"first": first, "second": second}
 
     module = nn.Sequential(Two(), nn.ReLU())
-    found = trace(module, torch.randn(1, 4, 3, 3))
+    found = trace(module, torch.randn(1, 4, 3, 3), depth=9)
     assert [n.name for n in found.nodes] == ["input", "", "first", "", "", "second", "", "", "output"]
+    assert [n.name for n in found.nodes if n.map] == ["first", "second"]
     assert module[0].runs == 0
     assert "attend" not in vars(module[0])
 
@@ -407,8 +433,7 @@ def test_everything_is_left_as_it_was():
 def test_everything_is_left_as_it_was_after_an_error_too():
     module = nn.Sequential(Stateful(), nn.Linear(7, 1))
     before = module.state_dict()["0.seen"].clone()
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        trace(module, torch.randn(3, 4, 2, 2))
+    assert trace(module, torch.randn(3, 4, 2, 2)).failed
     assert torch.equal(module.state_dict()["0.seen"], before)
     assert module[0].calls == 0
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
@@ -421,8 +446,6 @@ def test_everything_is_left_as_it_was_after_an_error_too():
         (TypeError, "depth='1'", lambda: trace(nn.ReLU(), torch.ones(1), depth="1")),
         (ValueError, "depth=-1 is negative", lambda: trace(nn.ReLU(), torch.ones(1), depth=-1)),
         (ValueError, "weight, bias not initialised", lambda: trace(nn.LazyLinear(2), torch.ones(1, 2))),
-        (ValueError, "flow='up'", lambda: diagram(trace(nn.ReLU(), torch.ones(1)), flow="up")),
-        (ValueError, "no tensors", lambda: diagram(trace(Calls(lambda m: None)))),
     ],
 )
 def test_bad_arguments(error, message, call):
@@ -491,115 +514,7 @@ def test_summary_is_torchinfo():
     assert "Total params: 512" in found
 
 
-# Pictures
-
-
-@pytest.mark.parametrize("flow", ["down", "right"])
-@pytest.mark.parametrize("name", [*CASES, *range(6)])
-def test_nothing_overlaps(name, flow):
-    module, *inputs = CASES[name] if name in CASES else (random_module(name), torch.randn(1, 4, 6, 6))
-    found = trace(module, *inputs)
-    fig = diagram(found, title="A title that is longer than what it stands above is wide", flow=flow)
-    assert faults(fig) == []
-    visible = found.visible()
-    assert sum(name.startswith("tensor") for name in boxes(fig)) == len(visible.nodes)
-    assert sum(name.startswith("operation") for name in boxes(fig)) == len({n.operation for n in visible.nodes} - {-1})
-    written = " ".join(text.replace("\n", " ") for text, _ in labels(fig))
-    for node in visible.nodes:
-        assert node.words in written
-        assert "×".join(map(str, node.shape)) in written
-        assert node.name in written
-
-
-def test_the_check_for_overlap_finds_overlap():
-    fig = diagram(trace(*CASES["SE"]))
-    text = next(t for t in fig.axes[0].texts if t.get_text() == "ReLU")
-    text.set_y(text.get_position()[1] + 0.45)
-    assert any("text ReLU" in fault for fault in faults(fig))
-    fig = diagram(trace(*CASES["SE"]))
-    skip = next(p for p in fig.axes[0].patches if (p.get_gid() or "") == "line:tensor:0:operation:6")
-    skip.get_path().vertices[:, 0] += 0.8
-    assert any("runs through" in fault for fault in faults(fig))
-
-
-def test_every_edge_is_a_line():
-    found = trace(*CASES["two gates"]).visible()
-    ways = set(lines(diagram(found)))
-    for node in found.nodes:
-        for source in node.sources:
-            assert f"line:tensor:{source}:operation:{node.operation}" in ways
-        if node.words:
-            assert f"line:operation:{node.operation}:tensor:{node.index}" in ways
-
-
-def test_a_skip_goes_around():
-    fig = diagram(trace(*CASES["SE"]))
-    skip = lines(fig)["line:tensor:0:operation:6"]
-    others = [box for name, box in boxes(fig).items() if name not in ("tensor:0", "tensor:7", "operation:6")]
-    assert skip[:, 0].min() < min(box.x0 for box in others)
-
-
-def test_sides_follow_the_sizes():
-    fig = diagram(trace(*CASES["tall"]))
-    found = boxes(fig)
-    image, deep = found["tensor:0"], found["tensor:3"]  # 3×224×224 and 2048×7×7
-    assert image.height > 1.8 * deep.height
-    assert deep.width > 1.8 * image.width
-    assert found["tensor:4"].height < deep.height  # a vector is a bar
-
-
-def test_small_runs_fit_a_phone_and_long_ones_scroll(monkeypatch):
-    shown = {}
-    monkeypatch.setattr(style, "show", lambda fig, alt, scroll=False: shown.update(fig=fig, alt=alt, scroll=scroll))
-    for name, (module, *inputs) in CASES.items():
-        found = trace(module, *inputs)
-        draw(found)
-        count = len(found.visible().nodes)
-        assert count > 10 or not shown["scroll"], name
-        assert count > 10 or shown["fig"].get_figwidth() <= 6.9, name
-        assert shown["scroll"] == (shown["fig"].get_figwidth() > 6.1), name
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_the_style_accepts_every_drawing(name):
-    module, *inputs = CASES[name]
-    draw(trace(module, *inputs), title=name)  # refuses text that is cut off, or too small for a phone
-
-
-def test_alt_text_tells_the_run():
-    assert alt_text(trace(*CASES["SE"])) == (
-        "The tensors of SqueezeExcitation: x of shape 2×64×8×8; mean over H, W gives 2×64 (step 1); "
-        "linear 64 → 4 gives 2×4 (step 2); ReLU gives 2×4 (step 3); linear 4 → 64 gives 2×64 (step 4); "
-        "sigmoid gives channel of shape 2×64; × of x and channel gives output of shape 2×64×8×8."
-    )
-    long = alt_text(trace(nn.Sequential(*[nn.ReLU()] * 60), torch.ones(2)))
-    assert "37 more steps" in long
-    assert len(long) < 1500
-
-
-def test_a_drawing_too_long_to_store_says_so():
-    with pytest.raises(ValueError, match="inches long"):
-        diagram(trace(nn.Sequential(*[nn.ReLU()] * 700), torch.ones(2)))
-
-
-def calls(function, *arguments, **named):
-    """Return what a function returns, and how many calls of Python functions it takes: on every machine the same."""
-    profile = cProfile.Profile()
-    result = profile.runcall(function, *arguments, **named)
-    return result, pstats.Stats(profile).total_calls
-
-
-def test_a_resnet_takes_work_in_step_with_its_size():
-    stages = [Bottleneck(c, out, s) for c, out, s in ((64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2))]
-    module, x = nn.Sequential(Tall().stem, *stages, *[Bottleneck(256, 256)] * 4), torch.randn(1, 3, 64, 64)
-    trace(module[0], x)  # what is made once, and kept
-    small, few = calls(trace, module[:5], x)
-    found, many = calls(trace, module, x)
-    assert many / len(found.nodes) < 1.5 * few / len(small.nodes) < 1500
-    _, few = calls(diagram, small)
-    _, many = calls(diagram, found)
-    assert many / len(found.nodes) < 1.5 * few / len(small.nodes) < 15_000
-    assert faults(diagram(trace(module, x, depth=1))) == []
+# The steps of a block
 
 
 @pytest.mark.parametrize(
@@ -613,14 +528,13 @@ def test_a_resnet_takes_work_in_step_with_its_size():
 def test_the_steps_of_a_block_are_in_the_run(name, options, expected):
     module = nn.Sequential(nn.ReLU(), attention.create(name, 8, **options))
     x = torch.randn(2, 8, 3, 4)
-    runs = [trace(module, x), trace(module, x).visible()]
+    runs = [trace(module, x, depth=9), trace(module, x, depth=9).visible()]
     if name == "dot_product":  # its forward goes another way, on which not all steps are computed
         runs = [trace(Calls(lambda self, x: self.block.attend(x)[0], block=module[1]), x)]
-    for run in runs:
-        found = {node.step: (node.symbol, node.zone) for node in run.nodes if node.step}
+    for traced in runs:
+        found = {node.step: (node.symbol, node.zone) for node in traced.nodes if node.step}
         assert expected.items() <= found.items()
-        # The keys are transposed at once: two rearrangements in a row are drawn as one, which is no step.
-        assert set(module[1].steps) - set(found) == ({"K"} if name == "dot_product" else set())
+        assert set(module[1].steps) == set(found)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU at hand")
@@ -633,8 +547,3 @@ def test_cuda_gives_the_same_run_and_leaves_its_random_numbers():
     before = torch.cuda.get_rng_state()
     trace(module, torch.ones(2, 3, device="cuda"))
     assert torch.equal(torch.cuda.get_rng_state(), before)
-
-
-def test_modules_without_anything_to_say_are_drawn_too():
-    for function, shape in ((lambda x: x, (2, 3)), (lambda x: x.sum(), (2, 3)), (lambda x: x * 0, ())):
-        assert faults(diagram(run(function, shape))) == []

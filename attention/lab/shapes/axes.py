@@ -15,7 +15,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["PERMUTES", "RESHAPES", "Axes", "Factor", "default", "follow", "label", "letters", "squeezed"]
+from attention.contract import Step
+
+__all__ = [
+    "PERMUTES",
+    "RESHAPES",
+    "Axes",
+    "Factor",
+    "declared",
+    "default",
+    "follow",
+    "label",
+    "letters",
+    "squeezed",
+    "stretch",
+    "text",
+]
 
 #: The letters that a tensor's axes have, by rank, where nothing says otherwise.
 LETTERS: dict[int, tuple[str, ...]] = {1: ("N",), 2: ("B", "C"), 3: ("B", "N", "C"), 4: ("B", "C", "H", "W")}
@@ -81,10 +96,11 @@ def default(shape: Sequence[int], names: Mapping[int, tuple[str, ...]]) -> Axes:
 
 def label(axes: Axes, dims: Sequence[int]) -> str:
     """Name some axes for a reader: ``"H, W"``; an axis without a letter is named by its number."""
-    return ", ".join(_text(axes[d]) or f"axis {d % len(axes)}" for d in dims)
+    return ", ".join(text(axes[d]) or f"axis {d % len(axes)}" for d in dims)
 
 
-def _text(axis: Axis) -> str:
+def text(axis: Axis) -> str:
+    """Write an axis: the letters of its factors; empty where one is not known."""
     large = [f for f in axis if f.size > 1] or list(axis[:1])
     return "".join(f.text for f in large) if all(f.letter for f in large) else ""
 
@@ -92,6 +108,40 @@ def _text(axis: Axis) -> str:
 def squeezed(axes: Axes) -> Axes:
     """Leave out all axes of size 1."""
     return tuple(tuple(f for f in axis if f.size > 1) for axis in axes if prod(f.size for f in axis) > 1)
+
+
+def declared(step: Step, shape: Sequence[int], known: Axes, whole: Axes) -> Axes:
+    """Give a tensor the letters with which its block declares it.
+
+    :param step: the declaration.
+    :param shape: the tensor's shape.
+    :param known: its axes as far as they were followed. They stay where the declaration has a number or a product, and
+        where an axis is a whole one of the input: there the input's letter is the better known.
+    :param whole: the axes of the input.
+    """
+    if len(step.axes) != len(shape):
+        return known
+    found = []
+    for names, size, before in zip(step.axes, shape, known, strict=True):
+        alone = names[0] if len(names) == 1 else ""
+        stays = not (alone.isalpha() and len(alone) == 1) or (before in whole and size > 1)
+        found.append(before if stays else (Factor(alone.upper(), size),))
+    return tuple(found)
+
+
+def stretch(before: Sequence[int], after: Sequence[int], axes: Sequence[str]) -> str:
+    """Name the axes along which a tensor is repeated so that it has another's shape: ``"H × W"``; often none.
+
+    :param before: its shape.
+    :param after: the other shape, with as many axes or more.
+    :param axes: the other's letters.
+    """
+    missing = len(after) - len(before)
+    if missing < 0:
+        return ""
+    full = (1,) * missing + tuple(before)
+    pairs = enumerate(zip(full, after, strict=True))
+    return " × ".join(axes[d] or f"axis {d}" for d, (small, large) in pairs if small == 1 and large != 1)
 
 
 def _permuted(function: Any, args: tuple, kwargs: dict, axes: Axes) -> Axes:
@@ -157,7 +207,7 @@ def _aligned(inputs: Sequence[Axes], shape: Sequence[int], names: Mapping[int, t
     for size, *found in zip_longest(reversed(shape), *map(reversed, inputs)):
         known = [axis for axis in found if axis is not None]
         exact = [axis for axis in known if prod(f.size for f in axis) == size]
-        result.append(exact[0] if exact else (Factor(_text(known[0]), size),))
+        result.append(exact[0] if exact else (Factor(text(known[0]), size),))
     return tuple(reversed(result))
 
 
@@ -177,7 +227,7 @@ def _indexed(axes: Axes, index: Any, shape: Sequence[int], names: Mapping[int, t
     sized = []
     for axis, size, other in zip(found, shape, usual, strict=True):
         whole = prod(f.size for f in axis) == size
-        sized.append((axis if axis[0].letter else other) if whole else (Factor(_text(axis), size),))
+        sized.append((axis if axis[0].letter else other) if whole else (Factor(text(axis), size),))
     return tuple(_once(sized))
 
 
@@ -229,6 +279,12 @@ def follow(name: str, function: Any, args: tuple, kwargs: dict, inputs: Sequence
         found = tuple((Factor(a, n),) for a, n in zip(("B", "H", "W", "xy"), shape, strict=True))
     elif re.fullmatch(r"conv(_transpose)?\dd", name):
         found = default(shape, names)
+        spatial = _aligned([first[2:]], shape[2:], names)
+        if rank == len(first) and all(text(axis) not in ("", "C") for axis in spatial):
+            found = (first[0], (Factor("C", shape[1]),), *spatial)
+    elif name == "stack" and rank == len(first) + 1:
+        dim = kwargs.get("dim", args[1] if len(args) > 1 else 0) % rank
+        found = (*first[:dim], (Factor("stack", shape[dim]),), *first[dim:])
     elif name in RESHAPES and prod(shape) == prod(f.size for axis in first for f in axis):
         found = _regrouped(first, shape, names)
     sizes = [prod(f.size for f in axis) for axis in found]

@@ -65,11 +65,17 @@ class Layout:
     spans: list[dict[Hashable, tuple[float, float]]]
 
 
-def layers(count: int, edges: Sequence[tuple[int, int]], together: Sequence[tuple[int, int]] = ()) -> list[int]:
+def layers(
+    count: int,
+    edges: Sequence[tuple[int, int]],
+    together: Sequence[tuple[int, int]] = (),
+    after: Sequence[tuple[int, int]] = (),
+) -> list[int]:
     """Give each of ``count`` tensors a layer: after all that it was made from, with the lines as short as can be.
 
     :param edges: pairs of a tensor and one that was made from it.
     :param together: pairs that share a layer.
+    :param after: pairs of which the second comes after the first, however far.
     """
     if not edges:
         return [0] * count
@@ -78,14 +84,15 @@ def layers(count: int, edges: Sequence[tuple[int, int]], together: Sequence[tupl
         cost[target] += 1
         cost[source] -= 1
         rows.append((source, target))
+    rows += after
     data = [v for _ in rows for v in (1.0, -1.0)]
     at = ([i for i in range(len(rows)) for _ in range(2)], [v for row in rows for v in row])
-    after = coo_array((data, at), shape=(len(rows), count)).tocsr()
+    order = coo_array((data, at), shape=(len(rows), count)).tocsr()
     same = np.zeros((len(together), count))
     for i, (a, b) in enumerate(together):
         same[i, a], same[i, b] = 1, -1
     equal = {"A_eq": same, "b_eq": np.zeros(len(together))} if together else {}
-    solved = linprog(cost, after, -np.ones(len(rows)), **equal, bounds=(0, None), method="highs-ds")
+    solved = linprog(cost, order, -np.ones(len(rows)), **equal, bounds=(0, None), method="highs-ds")
     found = np.rint(solved.x).astype(int)
     return [int(v) for v in found - found.min()]
 

@@ -19,11 +19,19 @@ class Node:
     :param operation: the operation's number; tensors that one call made share it. -1 for an input.
     :param module: the submodule that made it, by its qualified name; empty for the traced module itself.
     :param parameters: the parameters that went in: (qualified name, shape).
-    :param role: ``input``, ``output`` or ``""``.
+    :param role: ``input``, ``output``, ``failed`` for an operation that raised an error, or ``""``.
     :param quiet: whether only its layout changed: an axis of size 1 came or went, a tensor was expanded or copied.
     :param step: the step of the equations that it is, as the block that computed it declares it; often empty.
     :param symbol: that step's symbol, in TeX.
     :param zone: the part of the mechanism that the step belongs to.
+    :param kind: what kind of operation made it: ``layout`` (the same numbers in another arrangement), ``cast`` (in
+        another dtype), ``stack``, ``part`` (some of the numbers), ``same`` (as many numbers, each computed by itself or
+        with a normalisation), or ``""``.
+    :param chain: the operations in words, where several are told as one.
+    :param map: whether it holds the numbers of an attention map.
+    :param stretched: of a product or a sum, which tensors were stretched, and along which axes: ``((5, "H × W"),)``.
+    :param block: whether an attention block made it, told as one step.
+    :param colour: its role in :mod:`attention.lab.roles`; empty until it is drawn.
     """
 
     index: int
@@ -41,6 +49,12 @@ class Node:
     step: str = ""
     symbol: str = ""
     zone: str = ""
+    kind: str = ""
+    chain: tuple[str, ...] = ()
+    map: bool = False
+    stretched: tuple[tuple[int, str], ...] = ()
+    block: bool = False
+    colour: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """See every torch function that a run calls, and remember which tensors went in and which came out."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -13,7 +14,8 @@ from torch.overrides import TorchFunctionMode
 
 from attention.contract import Attention, watching
 from attention.lab.shapes import axes as ax
-from attention.lab.shapes.words import Call, describe, family, plain_name, reduced
+from attention.lab.shapes.failing import Failure, explained
+from attention.lab.shapes.words import Call, describe, family, kind_of, plain_name, reduced
 
 __all__ = ["Operation", "Recorder", "Value", "tensors"]
 
@@ -30,16 +32,20 @@ class Value:
 
     :param tensor: the tensor.
     :param axes: its axes.
+    :param followed: its axes as they follow from the operation alone.
     :param name: what the module calls it, where it does.
     :param role: ``input``, ``output`` or ``""``.
     :param step: name, symbol and zone of the step that a block marked it as.
+    :param map: whether a block returned it as one of its maps.
     """
 
     tensor: Tensor
     axes: ax.Axes
+    followed: ax.Axes
     name: str = ""
     role: str = ""
     step: tuple[str, str, str] = ("", "", "")
+    map: bool = False
 
 
 @dataclass
@@ -52,6 +58,9 @@ class Operation:
     :param outputs: the values that it made.
     :param parameters: the shapes of the parameters that went in, by qualified name.
     :param calls: the calls of modules in which it happened, the outermost first.
+    :param kind: what kind of operation it is.
+    :param chain: the operations in words, where it is several.
+    :param block: whether it is the call of an attention block.
     """
 
     words: str
@@ -60,6 +69,9 @@ class Operation:
     outputs: list[int]
     parameters: dict[str, tuple[int, ...]]
     calls: tuple[int, ...]
+    kind: str = ""
+    chain: tuple[str, ...] = ()
+    block: bool = False
 
 
 @dataclass
@@ -88,9 +100,11 @@ class Recorder(TorchFunctionMode):
         self.calls: list[nn.Module] = []
         self.open: list[int] = []
         self.returned: list[int] = []
+        self.failure: Failure | None = None
+        self._raised: tuple[BaseException, Call] | None = None  # the last error of a torch function, and its call
 
     def run(self, inputs: tuple) -> None:
-        """Run the module and record what happens."""
+        """Run the module and record what happens, up to an error that it raises."""
         state = [*self.module.named_parameters(remove_duplicate=False)], [*self.module.named_buffers()]
         for learned, named in zip((True, False), state, strict=True):
             for name, t in named:
@@ -107,23 +121,63 @@ class Recorder(TorchFunctionMode):
                 stack.callback(m.register_forward_hook(self._leave).remove)
                 if isinstance(m, Attention):
                     m.attend = self._naming(m.attend)
-            with self, watching(self._mark):
-                outputs = self.module(*inputs)
+            try:
+                with self, watching(self._mark):
+                    outputs = self.module(*inputs)
+            except Exception as error:
+                self._fail(error)
+                return
         self._take_outputs(list(tensors(outputs)))
+
+    def _fail(self, error: Exception) -> None:
+        """Keep what is to be said of an error."""
+        path = tuple(self.open)
+        inside = next((m for m in (self.calls[c] for c in reversed(path))), self.module)
+        chain: list[BaseException | None] = [error, error.__cause__, error.__context__]
+        raised = self._raised if self._raised and any(e is self._raised[0] for e in chain) else None
+        if raised:
+            read = [t for _, t in tensors([raised[1].args, raised[1].kwargs])]
+        else:
+            read = _last_tensors(error, self.known)
+        data, parameters = self._read(read)
+        self.failure = explained(error, raised[1] if raised else None, type(inside).__name__, self._called)
+        self.failure = replace(self.failure, sources=tuple(data), parameters=parameters, calls=path)
+
+    def _called(self, tensor: Tensor) -> str:
+        """Name a tensor for a reader: a parameter, an input, a step, a result; nothing for one not seen before."""
+        known = self.known.get(id(tensor))
+        if known is None or known.value is None:
+            return ", ".join(known.parameters) if known else ""
+        value = self.values[known.value]
+        made = next((f"the result of {op.words}" for op in self.operations if known.value in op.outputs), "")
+        return value.name or value.step[0] or made
 
     def _mark(self, block: Attention, name: str, value: Tensor) -> None:
         """Note which step of its block's equations a tensor is."""
         known, declared = self.known.get(id(value)), getattr(block, "steps", {}).get(name)
         if known and known.value is not None and declared:
-            self.values[known.value].step = (name, declared.symbol or name, declared.zone)
+            entry = self.values[known.value]
+            entry.step = (name, declared.symbol or name, declared.zone)
+            entry.map = entry.map or name in getattr(block, "maps", {})
+            inputs = (v.axes for v in self.values if v.role == "input")
+            before, entry.axes = entry.axes, ax.declared(declared, tuple(value.shape), entry.axes, next(inputs, ()))
+            self._rename(known.value, before, entry.axes)
+
+    def _rename(self, value: int, before: ax.Axes, after: ax.Axes) -> None:
+        """Call the axis of a stack by its letter in the words of the operation too, once it has one."""
+        made = next((op for op in reversed(self.operations) if value in op.outputs), None)
+        for old, new in zip(before, after, strict=True):
+            if made and old != new and ax.text(old) == "stack":
+                made.words = re.sub(r"(?<=over )stack\b", ax.text(new), made.words)
 
     def _naming(self, attend: Callable) -> Callable:
         def named(*args: Any, **kwargs: Any) -> Any:
             output, maps = attend(*args, **kwargs)
             for name, t in maps.items():
                 known = self.known.get(id(t))
-                if known and known.value is not None and not self.values[known.value].name:
-                    self.values[known.value].name = name
+                if known and known.value is not None:
+                    entry = self.values[known.value]
+                    entry.name, entry.map = entry.name or name, True
             return output, maps
 
         return named
@@ -146,7 +200,11 @@ class Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         given = {id(t): t for _, t in tensors([args, kwargs])}
         versions = [_version(t) for t in given.values()]
-        result = func(*args, **kwargs)
+        try:
+            result = func(*args, **kwargs)
+        except Exception as error:
+            self._raised = error, Call(plain_name(func), args, kwargs, None, self._axes, self._operand)
+            raise
         changed = [t for t, v in zip(given.values(), versions, strict=True) if _version(t) != v]
         changed += [t for t in _inference_writes(func, args, kwargs) if not any(t is c for c in changed)]
         changed = [t for t in changed if not self._is_fixed(t)]
@@ -189,6 +247,8 @@ class Recorder(TorchFunctionMode):
         if name == "getitem" and made[0].numel() == args[0].numel():  # x[:, :, None, None]
             words = layout = "reshape"
         self._record(words, layout, data, parameters, list(zip(made, follow, strict=True)))
+        kind = "layout" if layout else kind_of(name)
+        self.operations[-1].kind = "" if kind == "same" and len(data) > 1 else kind
         for t in made:
             if id(t) in old:
                 self.written[_storage(t)] = self.known[id(t)].value
@@ -236,7 +296,7 @@ class Recorder(TorchFunctionMode):
 
     def _value(self, tensor: Tensor, axes: ax.Axes) -> int:
         self.kept.append(tensor)
-        self.values.append(Value(tensor, axes))
+        self.values.append(Value(tensor, axes, axes))
         self.known[id(tensor)] = _Known(len(self.values) - 1, _version(tensor))
         return len(self.values) - 1
 
@@ -261,6 +321,20 @@ def tensors(value: Any) -> Iterator[tuple[str, Tensor]]:
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value, 1):
             yield from ((f"{i} {k}".strip(), t) for k, t in tensors(item))
+
+
+def _last_tensors(error: BaseException, known: dict[int, _Known]) -> list[Tensor]:
+    """Find the tensor of the run that the code which raised an error had at hand, the innermost function first."""
+    frames, trace = [], error.__traceback__
+    while trace is not None:
+        frames.append(trace.tb_frame)
+        trace = trace.tb_next
+    for frame in reversed(frames):
+        found = [t for name, t in frame.f_locals.items() if name != "self" and isinstance(t, Tensor)]
+        found = [t for t in found if id(t) in known and known[id(t)].value is not None]
+        if found:
+            return found[:1]
+    return []
 
 
 def _version(tensor: Tensor) -> int:

@@ -1,8 +1,9 @@
 """A recorded run: its tensors, and the way from each to the next."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from attention.lab.shapes.nodes import Edge, Node
+from attention.lab.shapes.simple import simplified
 from attention.lab.shapes.tables import Table, tabulate
 
 __all__ = ["Trace", "table"]
@@ -13,41 +14,37 @@ class Trace:
     """A recorded run.
 
     :param module: the traced module's class.
-    :param nodes: all tensors, in the order in which they were made, inputs first.
+    :param nodes: all tensors, in the order in which they were made, inputs first; the last stands for an operation that
+        failed, if one did.
+    :param failed: why the run ended early: which sizes disagree, in one sentence; empty for a run that did not.
     """
 
     module: str
     nodes: tuple[Node, ...]
+    failed: str = ""
 
     @property
     def edges(self) -> tuple[Edge, ...]:
         """Every step from a tensor to one that was made from it."""
         return tuple(Edge(source, node.index, node.words) for node in self.nodes for source in node.sources)
 
-    def visible(self) -> "Trace":
-        """Leave out the quiet tensors, as a drawing does; what was made of one is made of its source."""
-        stands_for: dict[int, int] = {}
-        kept: dict[int, Node] = {}
-        for node in self.nodes:
-            sources = tuple(dict.fromkeys(stands_for[s] for s in node.sources))
-            if node.quiet and not node.role and len(sources) == 1:
-                source = stands_for[node.index] = sources[0]
-                if node.name and not kept[source].name:
-                    kept[source] = replace(kept[source], name=node.name)
-                if node.step and not kept[source].step:
-                    kept[source] = replace(kept[source], step=node.step, symbol=node.symbol, zone=node.zone)
-            else:
-                stands_for[node.index] = node.index
-                kept[node.index] = replace(node, sources=sources)
-        return Trace(self.module, tuple(kept.values()))
+    def visible(self, plumbing: bool = False) -> "Trace":
+        """Give the run as it is drawn.
+
+        Plumbing is left out: what only arranges numbers anew, or takes some of them; what was made of it is made of
+        its source. What changes each number by itself is told with what it follows: ``linear 64 → 4, ReLU``.
+
+        :param plumbing: whether every tensor stays.
+        """
+        return Trace(self.module, simplified(self.nodes, plumbing), self.failed)
 
     def __str__(self) -> str:
         return str(table(self))
 
 
 def table(trace: Trace) -> Table:
-    """Tabulate a run: one row a tensor, the quiet ones too.
+    """Tabulate a run: one row a tensor, plumbing too, and what failed at the end.
 
     :param trace: what :func:`trace` recorded.
     """
-    return tabulate(trace.nodes)
+    return tabulate(trace.nodes, trace.failed)

@@ -9,17 +9,18 @@ from matplotlib.patches import Circle, Polygon
 
 from attention.lab.shapes.nodes import Node
 
-__all__ = ["Icon", "colour_of", "draw_solid", "icon_of"]
+__all__ = ["FAILED", "Icon", "draw_solid", "icon_of"]
 
-_FILL = {"map": "#cfe3f1", "vector": "#dcebd9", "gate": "#fbdca0"}
-_EDGE = {"map": "#3f7fae", "vector": "#4f8a62", "gate": "#b97a00"}
+#: The mark of an operation that failed, and how much of a role's colour its tensors' fronts have.
+FAILED = "#b3001b"
+_FRONT = 0.24
 
 
 @dataclass(frozen=True)
 class Icon:
     """How a tensor is drawn.
 
-    :param kind: ``map``, ``vector``, ``matrix`` or ``dot``.
+    :param kind: ``map``, ``vector``, ``matrix``, ``dot``, or ``cross`` where an operation failed.
     :param sides: inches: its length (C), its height (H) and its depth (W).
     :param cells: into how many columns and rows it is ruled; as many as it has where they are few.
     """
@@ -49,6 +50,8 @@ def _length(n: int) -> float:
 
 def icon_of(node: Node, upright: bool) -> Icon:
     """Choose how a tensor is drawn; its batch axis is not."""
+    if node.role == "failed":
+        return Icon("cross", (0.2, 0.2, 0.0))
     axes = node.shape[1:] if len(node.shape) > 1 else node.shape
     large = [n for n in axes if n != 1]
     if (len(axes) == 3 and prod(axes[1:]) > 1) or len(large) > 2:
@@ -70,37 +73,48 @@ def _cells(n: int, side: float) -> int:
     return n if n <= 8 else max(8, round(side / 0.09))
 
 
-def colour_of(node: Node, icon: Icon, gates: set[int]) -> str:
-    """Choose a tensor's colour: one for maps, one for vectors, one for what weighs others."""
-    if node.index in gates:
-        return "gate"
-    return "vector" if icon.kind in ("vector", "dot") else "map"
-
-
-def draw_solid(ax: Axes, x: float, y: float, icon: Icon, colour: str, gid: str) -> None:
+def draw_solid(ax: Axes, x: float, y: float, icon: Icon, colour: str, gid: str, *, again: bool = False) -> None:
     """Draw a tensor.
 
     :param x: the left edge of the whole.
     :param y: its upper edge; y points down.
+    :param colour: of its edges; its faces are lighter.
     :param gid: what the patches are called.
+    :param again: whether it was drawn before, and is repeated where a new row begins.
     """
     (c, h, _), (dx, dy) = icon.sides, icon.shift
-    fill, edge = _FILL[colour], _EDGE[colour]
+    dashes = {"linestyle": (0, (3, 2))} if again else {}
+    if icon.kind == "cross":
+        for k, ends in enumerate(([(x, y), (x + c, y + h)], [(x + c, y), (x, y + h)])):
+            ax.add_artist(Polygon(ends, closed=False, fill=False, edgecolor=FAILED, linewidth=2.4, zorder=3,
+                                  gid=gid if k == 0 else f"{gid}:face"))  # fmt: skip
+        return
     if icon.kind == "dot":
         ax.add_artist(
-            Circle((x + c / 2, y + h / 2), c / 2, facecolor=fill, edgecolor=edge, linewidth=1, zorder=3, gid=gid)
+            Circle(
+                (x + c / 2, y + h / 2),
+                c / 2,
+                facecolor=_shaded(colour, _FRONT),
+                edgecolor=colour,
+                linewidth=1,
+                zorder=3,
+                gid=gid,
+                **dashes,
+            )
         )
         return
     front = [(x, y + dy), (x + c, y + dy), (x + c, y + dy + h), (x, y + dy + h)]
     faces = [(front, 1.0)]
     if icon.kind == "map":
-        faces.append(([(x, y + dy), (x + dx, y), (x + c + dx, y), (x + c, y + dy)], 0.55))
-        faces.append(([(x + c, y + dy), (x + c + dx, y), (x + c + dx, y + h), (x + c, y + dy + h)], 1.25))
+        faces.append(([(x, y + dy), (x + dx, y), (x + c + dx, y), (x + c, y + dy)], 0.5))
+        faces.append(([(x + c, y + dy), (x + c + dx, y), (x + c + dx, y + h), (x + c, y + dy + h)], 1.5))
     for k, (corners, shade) in enumerate(faces):
-        face = Polygon(corners, facecolor=_shaded(fill, shade), edgecolor=edge, linewidth=0.9, joinstyle="round",
-                       zorder=3, gid=gid if k == 0 else f"{gid}:face")  # fmt: skip
+        fill = "white" if again else _shaded(colour, _FRONT * shade)
+        face = Polygon(corners, facecolor=fill, edgecolor=colour, linewidth=0.9, joinstyle="round",
+                       zorder=3, gid=gid if k == 0 else f"{gid}:face", **dashes)  # fmt: skip
         ax.add_artist(face)
-    _ruling(ax, x, y, icon, edge)
+    if not again:
+        _ruling(ax, x, y, icon, colour)
 
 
 def _ruling(ax: Axes, x: float, y: float, icon: Icon, edge: str) -> None:
@@ -113,6 +127,6 @@ def _ruling(ax: Axes, x: float, y: float, icon: Icon, edge: str) -> None:
 
 
 def _shaded(colour: str, factor: float) -> tuple[float, ...]:
-    """Make a colour lighter (below 1) or darker (above 1)."""
+    """Mix a colour with white: so much of the colour."""
     parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     return tuple(min(1.0, max(0.0, 1 - (1 - p) * factor)) for p in parts)

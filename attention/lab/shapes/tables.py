@@ -28,10 +28,12 @@ class Table:
 
     :param rows: step, operation, shape, the steps that it takes its numbers from, the parameters.
     :param total: the number of parameters, each counted once.
+    :param failed: why the run ended early; empty where it did not.
     """
 
     rows: tuple[tuple[str, str, str, str, str], ...]
     total: int
+    failed: str = ""
 
     def __str__(self) -> str:
         widths = [max(map(len, column)) for column in zip(_HEAD, *self.rows, strict=True)]
@@ -45,26 +47,28 @@ class Table:
     def _repr_html_(self) -> str:
         head = "".join(f'<th scope="col">{name}</th>' for name in _HEAD)
         body = "\n".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in self.rows)
-        caption = f"<caption>{self._foot()}</caption>"
+        caption = f"<caption>{escape(self._foot())}</caption>"
         return f"<table>\n{caption}\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
     def _foot(self) -> str:
-        return f"parameters: {self.total:,}"
+        return f"the run ends here: {self.failed}" if self.failed else f"parameters: {self.total:,}"
 
 
-def tabulate(nodes: Sequence[Node]) -> Table:
+def tabulate(nodes: Sequence[Node], failed: str = "") -> Table:
     """Tabulate the tensors of a run, one row each.
 
     :param nodes: the tensors, in the order in which they were made.
+    :param failed: why the run ended early.
     """
     parameters = {name: prod(shape) for node in nodes for name, shape in node.parameters}
-    return Table(tuple(_row(node) for node in nodes), sum(parameters.values()))
+    return Table(tuple(_row(node) for node in nodes), sum(parameters.values()), failed)
 
 
 def _row(node: Node) -> tuple[str, str, str, str, str]:
     what = " ".join(part for part in (node.words or node.role, f"({node.name})" if node.name else "") if part)
     parameters = ", ".join(f"{name} {shape_text(shape)}" for name, shape in node.parameters)
-    return str(node.index), what, shape_text(node.shape), ", ".join(map(str, node.sources)), parameters
+    shape = "fails" if node.role == "failed" else shape_text(node.shape)
+    return str(node.index), what, shape, ", ".join(map(str, node.sources)), parameters
 
 
 def summary(module: nn.Module, *inputs: Any, depth: int = 3) -> str:

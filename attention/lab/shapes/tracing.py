@@ -29,11 +29,13 @@ def trace(
 
     :param module: any module, with any Python control flow, on any device.
     :param inputs: what it is called with.
-    :param depth: how deep submodules are opened. ``None`` opens all; 1 makes one step of each direct child that is
-        called, 0 one of the module itself.
+    :param depth: how deep submodules are opened: 1 makes one step of each direct child that is called, 0 one of the
+        module itself. ``None`` opens all; but where the module holds an attention block, and is none itself, the block
+        is one step, and so is each part beside it.
     :param names: letters of axes by rank, where (B, C), (B, N, C) and (B, C, H, W) are not meant:
         ``{3: "B C N"}``.
-    :returns: the record.
+    :returns: the record. Of a module that raises an error it ends with the operation that did, and ``failed`` says
+        which two sizes disagree; what failed is opened, whatever the depth.
     :raises TypeError: for a ``module`` that is not an ``nn.Module`` or holds a module that was compiled by
         ``torch.jit.script``, or a ``depth`` that is not a whole number.
     :raises ValueError: for a negative ``depth``, letters that do not fit their rank, or a module with parameters or

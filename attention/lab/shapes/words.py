@@ -10,8 +10,10 @@ from torch import Tensor
 
 from attention.lab.shapes.axes import PERMUTES, RESHAPES, Axes, label
 
-__all__ = ["Call", "describe", "family", "plain_name", "reduced"]
+__all__ = ["SIGNS", "Call", "describe", "family", "kind_of", "plain_name", "reduced"]
 
+#: Operations that are drawn as a sign in a circle.
+SIGNS = ("×", "+", "−", "÷")
 _REDUCTIONS = {
     "mean": "mean", "sum": "sum", "amax": "max", "max": "max", "amin": "min", "min": "min", "var": "variance",
     "std": "standard deviation", "prod": "product", "norm": "norm", "vector_norm": "norm", "logsumexp": "log-sum-exp",
@@ -101,6 +103,43 @@ def family(name: str) -> str:
     if name in PERMUTES:
         return "permute"
     return "copy" if name in ("contiguous", "clone", "expand", "expand_as", "broadcast_to", "detach", "data") else ""
+
+
+_PARTS = frozenset(("getitem", "select", "narrow", "chunk", "split", "tensor_split", "unbind", "index_select"))
+_CASTS = frozenset(
+    ("to", "type", "float", "double", "half", "bfloat16", "type_as", "cpu", "cuda", "int", "long", "bool")
+)
+#: Operations of one tensor that leave it as many numbers, each computed by itself or with a normalisation.
+_SAME = frozenset(
+    (
+        *(
+            "relu",
+            "relu6",
+            "gelu",
+            "elu",
+            "selu",
+            "celu",
+            "silu",
+            "mish",
+            "prelu",
+            "leaky_relu",
+            "hardtanh",
+            "softplus",
+        ),
+        *("hardsigmoid", "hardswish", "sigmoid", "tanh", "logsigmoid", "softsign", "threshold", "clamp", "exp", "log"),
+        *("softmax", "log_softmax", "softmin", "normalize", "batch_norm", "layer_norm", "group_norm", "instance_norm"),
+        *("rms_norm", "neg", "rsqrt", "sqrt", "reciprocal", "square", "abs", "masked_fill", "alpha_dropout"),
+        *("dropout", "dropout1d", "dropout2d", "dropout3d", *_OPERATORS),
+    )
+)
+
+
+def kind_of(name: str) -> str:
+    """Say what kind of operation a plain name is, as :class:`~attention.lab.shapes.Node` has it."""
+    if family(name):
+        return "layout"
+    groups = {"part": _PARTS, "cast": _CASTS, "stack": frozenset(("stack",)), "same": _SAME}
+    return next((kind for kind, names in groups.items() if name in names), "")
 
 
 def reduced(name: str, args: tuple, kwargs: dict) -> list[int] | None:
@@ -236,7 +275,8 @@ def _dropout(call: Call) -> str:
 
 
 def _group_norm(call: Call) -> str:
-    return f"group norm, {call.get(1, 'num_groups')} groups"
+    groups = call.get(1, "num_groups")
+    return f"group norm, {groups} group{'s' * (groups != 1)}"
 
 
 def _einsum(call: Call) -> str:
