@@ -7,6 +7,8 @@ and the tests of the book's pages need no torch.
 import os
 import random
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -25,3 +27,17 @@ def same_random_numbers() -> None:
         sys.modules["numpy"].random.seed(0)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Start Chromium once, for all tests that need one: two drivers cannot run in one process."""
+    from tests.book.browsing import CHROMIUM
+
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: nothing was looked at in a browser (Debian: chromium)")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

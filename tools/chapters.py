@@ -10,9 +10,8 @@ from attention import registry
 from attention.registry import Entry
 
 ROOT = Path(__file__).resolve().parent.parent
-#: The sections of a chapter after its title, in order.
+#: The sections of a chapter after its head, in order.
 SECTIONS = (
-    "Setup",
     "The question",
     "Derivation",
     "Step by step",
@@ -25,6 +24,11 @@ SECTIONS = (
     "Summary and references",
 )
 CARD = ("<!-- card: begin -->", "<!-- card: end -->")
+#: The tags of the set-up cell, of which the book shows nothing, and of the cell with the live picture.
+SETUP_TAGS = ("setup", "remove-cell", "nbval-ignore-output")
+LIVE_TAGS = ("live", "nbval-ignore-output", "remove-input")
+#: The tag of a cell that is folded: a closed panel in the book, a form in Colab.
+FOLDED = "hide-input"
 #: A chapter's only metadata: which kernel runs it, in which language it is.
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -114,3 +118,13 @@ def text(notebook: nbformat.NotebookNode) -> str:
 def tags(cell: nbformat.NotebookNode) -> list[str]:
     """Return a cell's tags."""
     return cell.metadata.get("tags", [])
+
+
+def title(cell: nbformat.NotebookNode) -> str:
+    """Return the title of a folded cell, which the book's panel and Colab's form show; empty where it has none."""
+    return cell.metadata.get("mystnb", {}).get("code_prompt_show", "")
+
+
+def live_cell(name: str) -> str:
+    """Write the cell that shows a mechanism's live picture."""
+    return f'from attention import pictures\n\npictures.show("{name}")'

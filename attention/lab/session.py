@@ -58,7 +58,7 @@ def budget(name: str | None = None) -> Budget:
 
 
 def setup(chapter: str) -> Budget:
-    """Prepare a chapter: the look of its figures, and a few lines on versions, device and time.
+    """Prepare a chapter: the look and the count of its figures, and a few lines on versions, device and time.
 
     :param chapter: the mechanism's name.
     :returns: the budget that applies.
@@ -66,6 +66,7 @@ def setup(chapter: str) -> Budget:
     from attention.lab import style
 
     style.apply()
+    style.restart()
     chosen = budget()
     where = torch.cuda.get_device_name() if chosen.name == "gpu" else f"CPU, threads: {torch.get_num_threads()}"
     print(f"attention {attention.__version__} · torch {torch.__version__} · Python {platform.python_version()}")

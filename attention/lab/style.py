@@ -1,7 +1,9 @@
 """One look for all figures: white face, colours for colour-blind readers too, text for a phone, alt text."""
 
+import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import combinations
 from typing import Any
 
@@ -13,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-__all__ = ["COLOURS", "HEAT", "PHONE", "SMALLEST", "apply", "figure", "show"]
+__all__ = ["COLOURS", "HEAT", "PHONE", "SMALLEST", "apply", "captioned", "figure", "restart", "show"]
 
 #: The qualitative palette of Okabe and Ito, by role. The same thing has the same colour in all chapters.
 COLOURS: dict[str, str] = {
@@ -36,6 +38,8 @@ PHONE = 350
 #: The smallest text that may reach a reader there, in pixels.
 SMALLEST = 8.0
 _DPI = 144
+#: The captions that a chapter has shown so far; a caption's place is its figure's number.
+_shown: list[str] = []
 
 
 def apply() -> None:
@@ -82,34 +86,89 @@ def figure(
     return plt.subplots(rows, cols, figsize=(width, height), **options)
 
 
-def show(fig: Figure, alt: str, *, scroll: bool = False, colours: int = 64) -> None:
-    """Show a figure in a notebook, with its alt text, as a small PNG, and close it.
+def restart() -> None:
+    """Let the next caption be that of figure 1. Called by the set-up cell of a chapter."""
+    _shown.clear()
+
+
+@contextmanager
+def captioned(caption: str) -> Iterator[None]:
+    """Put a numbered caption under what is shown within, for a function that takes no ``caption`` of its own.
+
+    :param caption: one or two sentences in Markdown that say what to see, with no number from a trained network.
+    :raises ValueError: for an empty caption.
+    """
+    if not caption.strip():
+        raise ValueError("caption is empty: say in one or two sentences what to see")
+    yield
+    _say(caption)
+
+
+def _say(caption: str) -> None:
+    """Show a caption as an output of its own, under the figure.
+
+    A caption keeps its number when its cell is run again. It is Markdown, which Jupyter, Colab and GitHub all render;
+    the book's extension finds it by its metadata and puts it into the figure.
+    """
+    caption = " ".join(caption.split())
+    if caption not in _shown:
+        _shown.append(caption)
+    number = _shown.index(caption) + 1
+    if get_ipython() is None:  # a script: nothing to show it in
+        return
+    said = {"text/markdown": f"**Figure {number}.** {caption}", "text/plain": f"Figure {number}. {caption}"}
+    display(said, raw=True, metadata={"text/markdown": {"caption": True}})
+
+
+def show(
+    fig: Figure,
+    alt: str,
+    *,
+    caption: str = "",
+    scroll: bool = False,
+    narrow: Figure | None = None,
+    colours: int = 64,
+) -> None:
+    """Show a figure in a notebook, with its alt text, as a small PNG, its caption under it, and close it.
 
     The plain text beside the picture is always the same. Alt texts name numbers, and those of trained models differ in
     their last digits from machine to machine, which must not fail a notebook that is run again.
 
     :param fig: the figure.
     :param alt: what the figure shows and what is to be seen in it, for a reader who does not see it.
+    :param caption: one or two sentences in Markdown that say what to see; none where it is empty. A caption is the
+        same on every machine, so it names no number from a trained network.
     :param scroll: let the page scroll sideways over a wide figure; its text need then not be readable when shrunk.
+    :param narrow: the same figure for a phone, which the book's pages show there in its place.
     :param colours: size of the PNG's palette; more for photographs, at most 256.
     :raises ValueError: for an empty alt text, for text that is cut off at the figure's edge or overlaps another, and
         for text that would be smaller than ``SMALLEST`` pixels on a phone.
     """
     if not alt.strip():
         raise ValueError("alt is empty: say what the figure shows, and what is to be seen in it")
-    width = round(fig.get_figwidth() * 100)
+    png = _png(fig, colours, scroll)
+    about: dict[str, Any] = {"alt": alt, "width": round(fig.get_figwidth() * 100)}
+    about |= {"scroll": True} if scroll else {}
+    if narrow is not None:
+        standing = base64.b64encode(_png(narrow, colours, False)).decode("ascii")
+        about["narrow"] = {"png": standing, "width": round(narrow.get_figwidth() * 100)}
+    if get_ipython() is None:
+        return
+    display({"image/png": png, "text/plain": "[figure]"}, raw=True, metadata={"image/png": about})
+    if caption.strip():
+        _say(caption)
+
+
+def _png(fig: Figure, colours: int, scroll: bool) -> bytes:
+    """Draw a figure as a small PNG, and close it."""
     fig.canvas.draw()
-    _refuse_bad_text(_texts(fig), fig, 1.0 if scroll else min(1.0, PHONE / width))
-    raw = io.BytesIO()
+    _refuse_bad_text(_texts(fig), fig, 1.0 if scroll else min(1.0, PHONE / round(fig.get_figwidth() * 100)))
+    raw, small = io.BytesIO(), io.BytesIO()
     fig.savefig(raw, format="png", dpi=_DPI)
-    small = io.BytesIO()
     image = Image.open(raw).convert("RGB").quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     image.save(small, format="PNG", optimize=True)
     plt.close(fig)
-    about = {"alt": alt, "width": width} | ({"scroll": True} if scroll else {})
-    if get_ipython() is None:  # a script: nothing to show it in
-        return
-    display({"image/png": small.getvalue(), "text/plain": "[figure]"}, raw=True, metadata={"image/png": about})
+    return small.getvalue()
 
 
 def _texts(fig: Figure) -> Sequence[Text]:

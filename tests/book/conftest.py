@@ -1,14 +1,13 @@
-"""The built book, a server for it on loopback, and one browser for all tests of its pages."""
+"""The built book, and a server for it on loopback."""
 
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.book.browsing import CHROMIUM, serve
+from tests.book.browsing import serve
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
@@ -33,15 +32,3 @@ def address(site: Path) -> Iterator[str]:
     """Serve the book on loopback."""
     with serve(site) as address:
         yield address
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Start Chromium once."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: the pages were not looked at in a browser (Debian: chromium)")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()

@@ -120,6 +120,24 @@ def test_what_the_keyboard_is_on_is_framed(wide: Look) -> None:
     assert bare == []
 
 
+@pytest.mark.chapter("se")
+def test_what_is_folded_says_what_it_is_and_opens_by_keyboard(narrow: Look) -> None:
+    page = narrow.visit("notebooks/channel/se.html")
+    panels = page.locator("details.fold")
+    names = panels.locator("summary").all_inner_texts()
+    assert len(names) == len(set(names)) > 5
+    panel = panels.first
+    assert not panel.locator("pre").is_visible()
+    panel.locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert panel.locator("pre").is_visible()
+    outline = panel.locator("summary").evaluate("node => getComputedStyle(node).outlineStyle")
+    assert outline == "solid"
+    buttons = page.locator("button.toggle-button").evaluate_all("all => all.map((one) => one.ariaLabel)")
+    assert len(buttons) == len(set(buttons)) > 5, "hints and solutions tell themselves apart"
+    assert all(name.startswith(("Hint: Exercise 1.", "Solution to Exercise 1.")) for name in buttons), buttons
+
+
 def test_the_dark_mode_is_left_for_printing(browser: Any, address: str) -> None:
     with Look(browser, address, WIDE, "dark") as look:
         page = look.visit(f"{listed()[0]}.html")

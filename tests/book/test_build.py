@@ -48,6 +48,32 @@ def test_every_image_has_alt_text(site: Path) -> None:
     assert [problem for path in pages(site) for problem in images_without_alt(path)] == []
 
 
+def test_every_image_of_a_text_has_a_size(site: Path) -> None:
+    """Nothing moves when an image comes, and those further down come late."""
+    for path in documents(site):
+        images = soup(path).select("article img")
+        assert [image["src"] for image in images if not (image.get("width") and image.get("height"))] == [], path
+        late = [image.get("loading") == "lazy" for image in images]
+        assert late == sorted(late), "those on the first screen come first"
+
+
+def test_every_figure_of_a_chapter_has_a_caption(site: Path) -> None:
+    for name in (name for name in listed() if name.startswith("notebooks/")):
+        article = soup(site / f"{name}.html").select_one("article")
+        bare = [image["alt"] for image in article.select(".cell_output img") if not image.find_parent("figure")]
+        assert bare == [], name
+        said = [caption.get_text() for caption in article.select("figure.captioned > figcaption")]
+        numbers = [f"Figure {number}. " for number in range(1, len(said) + 1)]
+        assert said
+        assert all(words.startswith(number) for words, number in zip(said, numbers, strict=True)), said
+
+
+def test_a_page_has_no_id_twice(site: Path) -> None:
+    for path in documents(site):
+        found = [part["id"] for part in soup(path).select("[id]")]
+        assert len(found) == len(set(found)), path
+
+
 def test_equations_of_chapters_are_numbered(site: Path) -> None:
     paths = [site / f"{name}.html" for name in listed() if name.startswith("notebooks/")]
     assert [problem for path in paths for problem in unnumbered(path)] == []

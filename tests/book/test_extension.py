@@ -24,6 +24,7 @@ from tests.book.conftest import ROOT
 from tools.chapters import METADATA, settings
 from tools.publishing.site import broken_links
 
+#: One pixel; the page must state its size.
 DOT = "R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 SETTINGS = """
 site = "https://book.example/"
@@ -115,11 +116,27 @@ def picture(**about: Any) -> Any:
     return new_output("display_data", data=data, metadata={"image/gif": about} if about else {})
 
 
+def caption(text: str) -> Any:
+    """Make an output as ``attention.lab.style`` does for a caption."""
+    data = {"text/markdown": text, "text/plain": "Figure"}
+    return new_output("display_data", data=data, metadata={"text/markdown": {"caption": True}})
+
+
+FOLDED = "Draw <two> dots"
+
+
 def small_book(folder: Path, outputs: list[Any], module: str = MODULE, api: str = "attention") -> Path:
-    """Write a book with one chapter, whose one code cell has the given outputs, and an API page."""
+    """Write a book with one chapter and an API page. A code cell has the given outputs, another is folded."""
     chapter = folder / "notebooks" / "channel" / "se.ipynb"
     chapter.parent.mkdir(parents=True)
-    cells = [new_markdown_cell(f"# SE\n\n{CARD}\n\n$x$"), new_code_cell("show()", execution_count=1, outputs=outputs)]
+    about = {"tags": ["hide-input"], "mystnb": {"code_prompt_show": FOLDED}}
+    cells = [
+        new_markdown_cell(f"# SE\n\n{CARD}\n\n$x$"),
+        new_code_cell("secret()", metadata={"tags": ["setup", "remove-cell"]}),
+        new_code_cell("show()", execution_count=1, outputs=outputs),
+        new_markdown_cell("## Later"),
+        new_code_cell("draw()", execution_count=2, outputs=[picture(alt="A late dot", width=30)], metadata=about),
+    ]
     chapter.write_text(nbformat.writes(new_notebook(cells=cells, metadata=METADATA)), encoding="utf-8")
     (folder / "package").mkdir()
     (folder / "package" / "__init__.py").write_text(module, encoding="utf-8")
@@ -147,7 +164,10 @@ def read(folder: Path, page: str) -> BeautifulSoup:
 
 @pytest.fixture(scope="module")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    explorer = new_output("display_data", data={"text/html": '<div class="explorer">.</div>', "text/plain": "."})
+    printed = new_output("stream", name="stdout", text="printed")
     outputs = [picture(alt="A dot", width=40), picture(alt="A wide dot", width=900, scroll=True)]
+    outputs += [caption("**Figure 1.** A *wide* dot, $x$."), explorer, printed, caption("**Figure 2.** It moves.")]
     folder = small_book(tmp_path_factory.mktemp("book"), outputs)
     status, text = build(folder)
     assert status == 0, text
@@ -156,9 +176,50 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_figures_of_one_cell_keep_their_own_alt_text(book: Path) -> None:
     figures = read(book, "notebooks/channel/se").select("article img.figure-face")
-    assert [figure["alt"] for figure in figures] == ["A dot", "A wide dot"]
-    assert [figure.find_parent(class_="scroll") is not None for figure in figures] == [False, True]
-    assert ["40px" in figures[0]["style"], "900px" in figures[1]["style"]] == [True, True]
+    assert [figure["alt"] for figure in figures] == ["A dot", "A wide dot", "A late dot"]
+    assert [figure.find_parent(class_="scroll") is not None for figure in figures] == [False, True, False]
+    widths = [figure["style"] for figure in figures]
+    assert all(f"{width}px" in style for width, style in zip((40, 900, 30), widths, strict=True))
+
+
+def test_a_caption_is_in_the_figure_once(book: Path) -> None:
+    page = read(book, "notebooks/channel/se").select_one("article")
+    wide, explorer = page.select("figure.captioned")
+    assert [image["alt"] for image in page.select("figure img")] == ["A wide dot"]
+    assert explorer.select_one("div.explorer")
+    said = [figure.select_one("figcaption").get_text() for figure in (wide, explorer)]
+    assert said == ["Figure 1. A wide dot, \\(x\\).", "Figure 2. It moves."]
+    assert wide.select_one("figcaption strong").get_text() == "Figure 1."
+    assert wide.select("figcaption em, figcaption .math"), "its Markdown is the book's"
+    assert page.get_text().count("It moves.") == page.get_text().count("Figure 1.") == 1
+    assert wide.select_one(".scroll") is not None
+    assert wide.select_one(".scroll figcaption") is None, "a caption does not scroll away"
+
+
+def test_a_caption_without_a_figure_fails_the_build(tmp_path: Path) -> None:
+    status, text = build(small_book(tmp_path, [caption("**Figure 1.** Nothing.")]))
+    assert status != 0
+    assert "a caption has no figure above it" in text
+
+
+def test_images_have_a_size_and_late_ones_come_late(book: Path) -> None:
+    images = read(book, "notebooks/channel/se").select("article img.figure-face")
+    assert [(image["width"], image["height"]) for image in images] == [("40", "40"), ("900", "900"), ("30", "30")]
+    assert [image.get("loading") for image in images] == [None, None, "lazy"]
+
+
+def test_a_folded_cell_is_a_closed_panel_with_its_title(book: Path) -> None:
+    (panel,) = read(book, "notebooks/channel/se").select("article details")
+    assert not panel.has_attr("open")
+    summary = panel.select_one("summary")
+    assert summary.get_text(" ", strip=True) == f"Code {FOLDED}"
+    assert not summary.has_attr("aria-label"), "the text that is seen is its name"
+    assert panel.select_one("pre").get_text().strip() == "draw()"
+    assert panel.select("img") == [], "what the cell shows stays open"
+
+
+def test_the_set_up_cell_is_not_on_the_page(book: Path) -> None:
+    assert "secret" not in read(book, "notebooks/channel/se").get_text()
 
 
 def test_a_figure_without_alt_text_and_an_unknown_module_fail_the_build(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 import attention
 from attention.registry import entry
 from tests.colab.running import Colab, Run, contents
-from tools.chapters import ROOT, chapters, read, tags
+from tools.chapters import ROOT, chapters, read, tags, title
 from tools.environments.colab_environment import FOLDER
 from tools.writing.execute import sanitizers
 
@@ -67,11 +67,12 @@ def run(name: str, ran: Callable[..., Run]) -> Run:
 class TestChapter:
     """What holds for each chapter."""
 
-    def test_code_is_the_chapters_but_for_the_wheels_address(
+    def test_code_is_the_chapters_but_for_titles_and_the_wheels_address(
         self, name: str, edition: Callable[[str], NotebookNode]
     ) -> None:
         made = [cell.source for cell in edition(name).cells if cell.cell_type == "code"]
-        written = [cell.source for cell in read(chapters()[name]).cells if cell.cell_type == "code"]
+        code = [cell for cell in read(chapters()[name]).cells if cell.cell_type == "code"]
+        written = [f"# @title {title(cell)}\n{cell.source}" if title(cell) else cell.source for cell in code]
         assert made[1:] == written[1:]
         pairs = zip(made[0].splitlines(), written[0].splitlines(), strict=True)
         assert [was.strip().partition(" = ")[0] for now, was in pairs if now != was] == ["WHEEL"]

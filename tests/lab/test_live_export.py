@@ -1,105 +1,20 @@
-"""A block that is written down can be computed by another program: here by a few lines of NumPy."""
+"""A run that is followed: what it computes is what the module computes, and the module stays as it was."""
 
-import json
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 import attention
 from attention.contract import Attention
-from attention.lab.live import KNOWN, written_down
+from attention.lab.live import KNOWN, follow
+from attention.lab.live.known import PLUMBING
 from attention.laws import randomise
+from tests.lab.live_modules import Classifier, Mixer, Residual, Two
 from tests.laws.steps import steps_of
-
-
-def convolution(x, weight, bias, stride, padding, dilation, transposed, output_padding, groups):
-    assert not transposed
-    x = np.pad(x, ((0, 0), (0, 0), *((p, p) for p in padding)))
-    reach = [d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:], strict=True)]
-    windows = np.lib.stride_tricks.sliding_window_view(x, reach, (2, 3))
-    windows = windows[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
-    parts = zip(np.split(windows, groups, 1), np.split(weight, groups, 0), strict=True)
-    y = np.concatenate([np.einsum("bchwij,ocij->bohw", part, kernel) for part, kernel in parts], 1)
-    return y if bias is None else y + bias[:, None, None]
-
-
-def max_pool(x, size, stride=None, padding=(0, 0), dilation=(1, 1), ceil_mode=False):
-    stride = stride or size
-    short = [(-n) % s if ceil_mode else 0 for n, s in zip(x.shape[2:], stride, strict=True)]
-    x = np.pad(x, ((0, 0), (0, 0), *((0, n) for n in short)), constant_values=-np.inf)
-    windows = np.lib.stride_tricks.sliding_window_view(x, size, (2, 3))[:, :, :: stride[0], :: stride[1]]
-    return windows.max((4, 5))
-
-
-def softmax(x, dim, half):
-    e = np.exp(x - x.max(dim, keepdims=True))
-    return e / e.sum(dim, keepdims=True)
-
-
-def batch_norm(x, weight, bias, mean, variance, momentum, eps):
-    def wide(v):
-        return v.reshape(-1, *[1] * (x.ndim - 2))
-
-    return (x - wide(mean)) / np.sqrt(wide(variance) + eps) * wide(weight) + wide(bias)
-
-
-def along(axes):
-    return tuple(axes) if isinstance(axes, list) else axes
-
-
-NUMPY = {
-    "_native_batch_norm_legit_no_training.default": batch_norm,
-    "_softmax.default": softmax,
-    "add.Tensor": np.add,
-    "addmm.default": lambda c, a, b: c + a @ b,
-    "amax.default": lambda x, dim, keep=False: x.max(along(dim), keepdims=keep),
-    "bmm.default": np.matmul,
-    "cat.default": lambda parts, dim=0: np.concatenate(parts, dim),
-    "clone.default": lambda x, **_: x,
-    "convolution.default": convolution,
-    "div.Scalar": np.divide,
-    "div.Tensor": np.divide,
-    "expand.default": lambda x, shape: np.broadcast_to(
-        x, [o if n == -1 else n for n, o in zip(shape, x.shape, strict=True)]
-    ),
-    "max_pool2d_with_indices.default": max_pool,
-    "mean.dim": lambda x, dim, keep=False: x.mean(along(dim), keepdims=keep),
-    "mm.default": np.matmul,
-    "mul.Scalar": np.multiply,
-    "mul.Tensor": np.multiply,
-    "permute.default": np.transpose,
-    "relu.default": lambda x: np.maximum(x, 0),
-    "sigmoid.default": lambda x: 1 / (1 + np.exp(-x)),
-    "squeeze.dims": lambda x, dims: x.squeeze(along(dims)),
-    "sum.dim_IntList": lambda x, dim, keep=False: x.sum(along(dim), keepdims=keep),
-    "unsqueeze.default": np.expand_dims,
-    "view.default": lambda x, shape: x.reshape(shape),
-}
-
-
-def computed(run: dict[str, Any], *inputs: np.ndarray) -> list[np.ndarray]:
-    """Compute every value of a run that was written down."""
-    values: list[np.ndarray] = []
-
-    def filled(given: Any) -> Any:
-        if isinstance(given, dict):
-            return values[given["value"]] if "value" in given else {key: filled(each) for key, each in given.items()}
-        return [filled(each) for each in given] if isinstance(given, list) else given
-
-    for entry in run["values"]:
-        if "constant" in entry:
-            value = np.asarray(entry["constant"], dtype=np.float64).reshape(entry["shape"])
-        elif "input" in entry:
-            value = inputs[entry["input"]]
-        else:
-            value = NUMPY[entry["operation"]](*filled(entry["arguments"]), **filled(entry["options"]))
-        assert list(value.shape) == entry["shape"], entry
-        values.append(value)
-    return values
-
 
 BLOCKS = {
     "SE": ("se", {"reduction": 2, "bias": True}),
@@ -112,60 +27,199 @@ BLOCKS = {
 }
 
 
+class Calls(nn.Module):
+    """A module that is one function."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.function(*inputs)
+
+
 def made(name: str) -> Attention:
     block = attention.create(BLOCKS[name][0], 8, **BLOCKS[name][1]).double()
     randomise(block, torch.Generator().manual_seed(1))
     return block.eval()
 
 
+def image(channels: int = 2, size: int = 4) -> Tensor:
+    generator = torch.Generator().manual_seed(2)
+    return torch.randn(1, channels, size, size, generator=generator, dtype=torch.float64)
+
+
 @pytest.mark.parametrize("name", BLOCKS)
-def test_every_tensor_can_be_computed_outside_torch(name: str) -> None:
+def test_a_followed_run_is_the_block(name: str) -> None:
+    """Output, maps and steps, also for numbers that it was not followed with."""
     block, x = made(name), torch.randn(1, 8, 5, 6, dtype=torch.float64)
-    run = json.loads(json.dumps(written_down(block, x)))
+    program = follow(block, x)
     for given in (x, torch.randn(1, 8, 5, 6, dtype=torch.float64) * 3):
-        values = computed(run, given.numpy())
+        values = program.compute(given)
         with torch.no_grad():
             output, maps = block.attend(given)
-        np.testing.assert_allclose(values[run["output"]], output, rtol=1e-9, atol=1e-12)
-        assert list(run["maps"]) == list(maps)
-        for key, place in run["maps"].items():
-            np.testing.assert_allclose(values[place], maps[key], rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(values[program.output], output)
+        assert list(program.maps) == list(maps)
+        for key, place in program.maps.items():
+            torch.testing.assert_close(values[place], maps[key])
         steps = dict(steps_of(block, given))
-        assert set(run["steps"]) == set(steps) == set(block.steps)
-        for key, step in run["steps"].items():
-            np.testing.assert_allclose(values[step["value"]], steps[key], rtol=1e-9, atol=1e-12)
+        assert set(program.steps) == set(steps) == set(block.steps)
+        for key, (place, step) in program.steps.items():
+            torch.testing.assert_close(values[place], steps[key])
+            assert step is block.steps[key]
+    assert {each.operation for each in program.values if each.operation} <= KNOWN
 
 
-def test_steps_say_what_they_are() -> None:
-    run = written_down(made("SE"), torch.randn(1, 8, 5, 6, dtype=torch.float64))
-    assert run["steps"]["z"] | {"value": 0} == {
-        "value": 0,
-        "symbol": "z",
-        "zone": "squeeze",
-        "about": "the mean of each channel",
-    }
-    assert run["steps"]["y"]["symbol"] == r"\tilde x"
-    assert run["steps"]["y"]["value"] == run["output"]
+def test_every_value_has_the_shape_that_is_written_down() -> None:
+    program = follow(made("Non-local"), image(8))
+    for place, (entry, value) in enumerate(zip(program.values, program.compute(image(8)), strict=True)):
+        several = isinstance(value, tuple | list)
+        assert entry.shape == ([list(each.shape) for each in value] if several else list(value.shape))
+        assert all(source < place for source in entry.sources)
 
 
-class Odd(Attention):
-    """A block with an operation that nobody knows: a sine."""
+def test_what_depends_on_no_input_is_a_constant() -> None:
+    program = follow(Calls(lambda x: x * torch.ones(4, dtype=x.dtype).exp().sum()), image())
+    assert [each.operation for each in program.values if each.operation] == ["mul.Tensor"]
+    (constant,) = [each.constant for each in program.values if each.constant is not None]
+    assert float(constant) == pytest.approx(4 * torch.e)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.maps, self.steps = {}, {}
-        self.inner = nn.Dropout()
 
-    def attend(self, x):
-        return self.inner(x).sin(), {}
+def test_constants_know_their_parameters() -> None:
+    names = {each.name for each in follow(made("SE"), image(8)).values if each.constant is not None}
+    assert names == {"reduce.weight", "reduce.bias", "expand.weight", "expand.bias"}
+
+
+# --- modules of one's own
+
+
+@pytest.mark.parametrize("kind", [Classifier, Residual, Mixer, Two])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_modules_of_ones_own_can_be_followed(kind: type[nn.Module], dtype: torch.dtype) -> None:
+    module, x = kind().to(dtype).eval(), image().to(dtype)
+    program = follow(module, x)
+    for given in (x, 2 * x + 0.1):
+        with torch.no_grad():
+            expected = module(given.clone())
+        torch.testing.assert_close(program.compute(given)[program.output], expected)
+    assert program.steps == {}
+    assert program.maps == {}
+
+
+@pytest.mark.parametrize("returned", [tuple, list, lambda two: dict(zip("ab", two, strict=True)), lambda two: [two]])
+def test_of_several_results_the_first_counts(returned: Callable[[Any], Any]) -> None:
+    program = follow(Calls(lambda x: returned((2 * x, x.mean(1)))), image())
+    torch.testing.assert_close(program.compute(image())[program.output], 2 * image())
+
+
+def test_a_module_may_have_several_inputs() -> None:
+    x, y = image(), image(1)
+    program = follow(Calls(lambda a, b: a - b), x, y)
+    assert [each.input for each in program.values if each.input is not None] == [0, 1]
+    torch.testing.assert_close(program.compute(x, y)[program.output], x - y)
+
+
+def test_it_is_followed_in_eval_mode() -> None:
+    program = follow(nn.Dropout(0.9).train(), image())
+    torch.testing.assert_close(program.compute(image())[program.output], image())
+
+
+def test_the_module_is_left_as_it_was() -> None:
+    """Modes, also of a layer that is frozen; parameters, buffers, their gradients and attributes; hooks; the input."""
+    module, x = Classifier().double(), image()
+    module.train()
+    module.norm.eval()
+    module.conv.weight.requires_grad_(False)
+    module.conv.weight.note = "mine"
+    module.linear.weight.grad = torch.ones_like(module.linear.weight)
+
+    def state() -> Any:
+        held = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+        return (
+            {name: each.training for name, each in module.named_modules()},
+            {name: (id(each), each.requires_grad, sorted(vars(each)), each._version) for name, each in held.items()},
+            {name: id(each.grad) for name, each in held.items() if each.is_leaf},
+            {name: each.tolist() for name, each in held.items()},
+            {name: sorted(vars(each)) for name, each in module.named_modules()},
+            {name: len(each._forward_hooks) for name, each in module.named_modules()},
+            x.tolist(),
+        )
+
+    before = state()
+    follow(module, x)
+    assert state() == before
+
+
+def test_it_is_left_as_it_was_when_it_is_refused() -> None:
+    module = nn.Sequential(nn.Dropout(), Calls(torch.sin)).train()
+    with pytest.raises(ValueError, match="sin"):
+        follow(module, image())
+    assert [each.training for each in module.modules()] == [True] * 3
+
+
+def test_an_input_that_is_changed_in_place_stays_as_it_was() -> None:
+    module, x = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(2, 2, 1)).double().eval(), image()
+    program = follow(module, x)
+    assert torch.equal(x, image())
+    with torch.no_grad():
+        torch.testing.assert_close(program.compute(x)[program.output], module(x.clone()))
+
+
+# --- what is refused
 
 
 def test_an_unknown_operation_is_refused_in_words() -> None:
-    block = Odd()
-    with pytest.raises(ValueError, match=r"^Odd: sin\.default cannot be written down; known: .*softmax.*sigmoid"):
-        written_down(block, torch.randn(1, 2, 3, 3))
-    assert block.training, "it is left in the mode that it was in"
+    with pytest.raises(
+        ValueError, match=r"^Calls: cos\.default, sin\.default cannot be computed in a page; known: "
+    ) as caught:
+        follow(Calls(lambda x: x.sin() + x.cos()), image())
+    assert str(caught.value).partition("known: ")[2] == ", ".join(sorted(KNOWN))
+    assert "\n" not in str(caught.value)
 
 
-def test_the_interpreter_knows_what_can_be_written_down() -> None:
-    assert set(NUMPY) == KNOWN
+@pytest.mark.parametrize(
+    ("function", "named"),
+    [
+        (lambda x: x.int().double(), "_to_copy"),
+        (lambda x: (3 * x).long().to(x.dtype), "_to_copy"),
+        (lambda x: F.max_pool2d(x, 2, return_indices=True)[1] * x[..., :2, :2], "max_pool2d"),
+        (lambda x: F.conv_transpose2d(x, torch.ones(2, 1, 2, 2, dtype=x.dtype)), "convolution"),
+        (lambda x: F.conv3d(x[:, :, None], torch.ones(1, 2, 1, 2, 2, dtype=x.dtype)), "convolution"),
+        (lambda x: F.avg_pool2d(x, 2, divisor_override=3), "avg_pool2d"),
+    ],
+    ids=["int", "long", "where the largest lies", "transposed", "volumes", "another divisor"],
+)
+def test_a_form_of_an_operation_that_pages_do_not_have_is_refused(function: Callable[..., Any], named: str) -> None:
+    """A page would compute something else, and nobody would see it."""
+    with pytest.raises(ValueError, match=rf"^Calls: .*{named}.*(cannot be computed in a page|depends on)"):
+        follow(Calls(function), image())
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x if x.sum() > 0 else -x,
+        lambda x: x * x.max().item(),
+        lambda x: x[:, :, : int(x.abs().sum())],
+        lambda x: x[x > 0],
+    ],
+    ids=["if", "item", "size", "mask"],
+)
+def test_a_run_that_depends_on_the_numbers_is_refused_in_words(function: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match=r"^Calls: its run depends on the numbers that go through it"):
+        follow(Calls(function), image())
+
+
+@pytest.mark.parametrize(("returned", "called"), [(3, "int"), (None, "NoneType"), ([], "list"), ("y", "str")])
+def test_a_module_has_to_return_a_tensor(returned: Any, called: str) -> None:
+    with pytest.raises(ValueError, match=rf"returns {called}, and no tensor in it"):
+        follow(Calls(lambda x: returned), image())
+
+
+def test_what_the_module_itself_refuses_is_said_by_it() -> None:
+    with pytest.raises(ValueError, match=r"channels"):
+        follow(made("SE"), image(3))
+
+
+def test_plumbing_is_known() -> None:
+    assert PLUMBING < KNOWN

@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attention.lab import style
+from attention.lab import session, style
 
 
 @pytest.fixture(autouse=True)
 def _default_look():
+    style.restart()
     with mpl.rc_context():
         yield
     plt.close("all")
+    style.restart()
 
 
 @pytest.fixture
@@ -94,8 +96,63 @@ def test_show_in_a_script_draws_checks_and_closes(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(style, "get_ipython", lambda: None)
     monkeypatch.setattr(style, "display", lambda *a, **k: pytest.fail("nothing to display in"))
     fig = drawn()
-    style.show(fig, "A curve.")
+    style.show(fig, "A curve.", caption="It rises.")
     assert not plt.fignum_exists(fig.number)
+
+
+def said(displayed: list[tuple[dict, dict]]) -> list[str]:
+    """Return the captions, each of which is marked as one."""
+    found = [(data, about) for data, about in displayed if "text/markdown" in data]
+    assert all(about == {"text/markdown": {"caption": True}} for _, about in found)
+    assert all(data["text/plain"] == data["text/markdown"].replace("*", "") for data, _ in found)
+    return [data["text/markdown"] for data, _ in found]
+
+
+def test_a_caption_stands_below_its_figure_with_a_number(displayed: list) -> None:
+    style.show(drawn(), "A curve.", caption="It rises.")
+    style.show(drawn(), "A curve.")
+    style.show(drawn(), "A curve.", caption="It rises\n  again.")
+    kinds = [min(data) for data, _ in displayed]
+    assert kinds == ["image/png", "text/markdown", "image/png", "image/png", "text/markdown"]
+    assert said(displayed) == ["**Figure 1.** It rises.", "**Figure 2.** It rises again."]
+
+
+def test_a_cell_that_is_run_again_keeps_its_number(displayed: list) -> None:
+    for caption in ("One.", "Two.", "One.", "Three."):
+        style.show(drawn(), "A curve.", caption=caption)
+    assert [words[9:11] for words in said(displayed)] == ["1.", "2.", "1.", "3."]
+
+
+def test_a_chapter_begins_with_figure_1(displayed: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTENTION_BUDGET", "smoke")
+    style.show(drawn(), "A curve.", caption="Of another chapter.")
+    session.setup("se")
+    style.show(drawn(), "A curve.", caption="Of this one.")
+    assert said(displayed)[-1] == "**Figure 1.** Of this one."
+
+
+def test_a_function_without_a_parameter_for_it_gets_a_caption_around_it(displayed: list) -> None:
+    with style.captioned("It rises."):
+        style.show(drawn(), "A curve.")
+    assert [min(data) for data, _ in displayed] == ["image/png", "text/markdown"]
+    assert said(displayed) == ["**Figure 1.** It rises."]
+
+
+def test_a_figure_that_fails_gets_no_caption_and_no_number(displayed: list) -> None:
+    with pytest.raises(ValueError, match="alt is empty"), style.captioned("It rises."):
+        style.show(drawn(), "")
+    with pytest.raises(ValueError, match="alt is empty"):
+        style.show(drawn(), "", caption="It rises.")
+    style.show(drawn(), "A curve.", caption="It falls.")
+    assert said(displayed) == ["**Figure 1.** It falls."]
+
+
+@pytest.mark.parametrize("caption", ["", " \n"])
+def test_a_caption_around_a_call_says_something(displayed: list, caption: str) -> None:
+    with pytest.raises(ValueError, match="caption is empty"), style.captioned(caption):
+        pytest.fail("it was let in")
+    style.show(drawn(), "A curve.", caption=caption)
+    assert said(displayed) == []
 
 
 @pytest.mark.parametrize("alt", ["", "  \n"])

@@ -1,146 +1,27 @@
 """What a chapter must keep to, as rules that read its notebook. Each names what is wrong and where."""
 
-import ast
 import gzip
 import re
-import statistics
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import nbformat
 from pybtex.database import parse_file
 
+from tests.notebooks.chapter import RULES, Block, Chapter, blocks_of, rule
+from tests.notebooks.looks import asserts
 from tools.chapters import CARD, METADATA, SECTIONS, tags
-from tools.publishing.lowering import directive, parser
 
-RULES: dict[str, Callable[["Chapter"], Iterator[str]]] = {}
+__all__ = ["RULES", "Block", "Chapter", "checkable", "word_count"]
+
 WORDS = (1500, 4000)
-LINES = {"median": 6, "90th percentile": 20, "longest": 35}
 BYTES = 1_000_000
 #: Of a record, compressed as in a wheel.
 RECORD_BYTES = 40_000
 EXERCISES = (4, 7)
 #: What keeps a cell's output from being compared; these cells always are, and are not counted.
-VOLATILE, UNCOUNTED = "nbval-ignore-output", {"setup", "explorer"}
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """A chapter as the rules see it.
-
-    :param path: the notebook's file.
-    :param notebook: what it holds.
-    :param root: the top of the repository.
-    """
-
-    path: Path
-    notebook: nbformat.NotebookNode
-    root: Path
-
-    @property
-    def name(self) -> str:
-        """The mechanism's name."""
-        return self.path.stem
-
-    @property
-    def experiments(self) -> Path:
-        """The folder of the chapter's experiments; it need not be there."""
-        return self.root / "attention" / "experiments" / self.name
-
-    @cached_property
-    def prose(self) -> list[tuple[int, str]]:
-        """The Markdown cells, with their places."""
-        return [(i, cell.source) for i, cell in enumerate(self.notebook.cells) if cell.cell_type == "markdown"]
-
-    @cached_property
-    def code(self) -> list[tuple[int, nbformat.NotebookNode]]:
-        """The code cells, with their places."""
-        return [(i, cell) for i, cell in enumerate(self.notebook.cells) if cell.cell_type == "code"]
-
-    @cached_property
-    def blocks(self) -> list["Block"]:
-        """All that Markdown holds in blocks, directives within directives included."""
-        return [block for place, source in self.prose for block in _blocks(place, source, ())]
-
-    @cached_property
-    def sections(self) -> list[tuple[int, str]]:
-        """The headings of the second level, with the cells that they are in."""
-        return [(b.place, b.words) for b in self.blocks if b.kind == "h2" and not b.inside]
-
-    def section(self, name: str) -> range:
-        """Return the places of the cells of a section; none where it is missing."""
-        places = [place for place, heading in self.sections if heading == name]
-        later = [place for place, _ in self.sections if places and place > places[0]]
-        return range(places[0], later[0] if later else len(self.notebook.cells)) if places else range(0)
-
-
-@dataclass(frozen=True)
-class Block:
-    """One block of Markdown.
-
-    :param place: the cell that it is in.
-    :param kind: ``h1`` to ``h6``, ``text``, ``equation``, ``fence``, ``html`` or a directive's name.
-    :param words: its text, a directive's argument, or a fence's language.
-    :param inside: the directives around it, the outermost first.
-    :param options: a directive's options; an equation's label.
-    """
-
-    place: int
-    kind: str
-    words: str
-    inside: tuple[str, ...]
-    options: dict[str, str]
-
-
-def _blocks(place: int, source: str, inside: tuple[str, ...]) -> Iterator[Block]:
-    tokens = parser().parse(source)
-    for before, token in zip([None, *tokens], tokens, strict=False):
-        if token.type == "inline":
-            kind = before.tag if before and before.type == "heading_open" else "text"
-            yield Block(place, kind, token.content, inside, {})
-        elif token.type in ("math_block", "math_block_label"):
-            label = token.info if token.type == "math_block_label" else ""
-            yield Block(place, "equation", token.content, inside, {"label": label})
-        elif token.type == "colon_fence":
-            found = re.fullmatch(r"\{([\w:-]+)\}\s*(.*)", token.info.strip())
-            name, argument = found.groups() if found else ("unnamed", token.info.strip())
-            options, body = directive(token.content)
-            if name == "math":
-                yield Block(place, "equation", body, inside, {"label": options.get("label", "")})
-            else:
-                yield Block(place, name, argument, inside, options)
-                yield from _blocks(place, body, (*inside, name))
-        elif token.type in ("fence", "code_block"):
-            yield Block(place, "fence", token.info.strip(), inside, {"content": token.content})
-        elif token.type == "html_block":
-            yield Block(place, "html", token.content, inside, {})
-
-
-def rule(check: Callable[[Chapter], Iterator[str]]) -> Callable[[Chapter], Iterator[str]]:
-    """List a rule under its function's name."""
-    RULES[check.__name__] = check
-    return check
-
-
-def _percentile(values: list[int], share: float) -> int:
-    """Return the smallest value that at least ``share`` of the values do not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, -(-len(ordered) * round(share * 100) // 100) - 1)]
-
-
-@rule
-def title_and_card(chapter: Chapter) -> Iterator[str]:
-    """The first cell has the one title, and the card."""
-    titles = [block.place for block in chapter.blocks if block.kind == "h1"]
-    if titles != [0]:
-        yield f"the title (#) stands once, in the first cell; found in cells {titles}"
-    first = chapter.notebook.cells[0]
-    if first.cell_type != "markdown" or any(marker not in first.source for marker in CARD):
-        yield "the first cell is Markdown and holds the card's markers"
+VOLATILE, UNCOUNTED = "nbval-ignore-output", {"setup", "live", "explorer"}
 
 
 @rule
@@ -175,7 +56,7 @@ def word_count(chapter: Chapter) -> int:
     texts = []
     for place, source in chapter.prose:
         plain = re.sub(rf"{begin}.*?{end}", "", source, flags=re.DOTALL)
-        for block in _blocks(place, plain, ()) if place not in uncounted else ():
+        for block in blocks_of(place, plain) if place not in uncounted else ():
             told = block.kind == "text" or re.fullmatch(r"h\d", block.kind)
             if told and not {"exercise", "solution"} & set(block.inside):
                 texts.append(block.words)
@@ -189,19 +70,6 @@ def size(chapter: Chapter) -> Iterator[str]:
     count = len(nbformat.writes(chapter.notebook).encode())
     if count > BYTES:
         yield f"{count:,} bytes; allowed: {BYTES:,}"
-
-
-@rule
-def short_cells(chapter: Chapter) -> Iterator[str]:
-    """Code comes in small pieces."""
-    lengths = [len(cell.source.splitlines()) for _, cell in chapter.code if "setup" not in tags(cell)]
-    if not lengths:
-        yield "there is no code"
-        return
-    found = (statistics.median(lengths), _percentile(lengths, 0.9), max(lengths))
-    for (what, allowed), length in zip(LINES.items(), found, strict=True):
-        if length > allowed:
-            yield f"code cells: {what} {length:g} lines; allowed: {allowed}"
 
 
 @rule
@@ -232,21 +100,6 @@ def clean_outputs(chapter: Chapter) -> Iterator[str]:
             for kind in data:
                 if "widget" in kind or kind == "application/javascript":
                     yield f"cell {place} has an output of type {kind}, which is dead on a page"
-
-
-@rule
-def figures_have_alt_text(chapter: Chapter) -> Iterator[str]:
-    """Every figure says what it shows, to readers who do not see it."""
-    for place, cell in chapter.code:
-        for output in cell.outputs:
-            for kind in (kind for kind in output.get("data", {}) if kind.startswith("image/")):
-                if not str(output.get("metadata", {}).get(kind, {}).get("alt", "")).strip():
-                    yield f"cell {place} shows an {kind} without alt text: use attention.lab.style.show"
-    for block in chapter.blocks:
-        if block.kind in ("figure", "image") and not block.options.get("alt", "").strip():
-            yield f"cell {block.place}: the {block.kind} {block.words} has no :alt:"
-        if block.kind == "text" and re.search(r"!\[\s*\]\(", block.words):
-            yield f"cell {block.place}: an image has no alt text"
 
 
 @rule
@@ -297,18 +150,6 @@ def equations_are_asserted(chapter: Chapter) -> Iterator[str]:
         yield f"cells {named[label]} name the equation {label!r}, which there is not"
 
 
-def asserts(source: str) -> bool:
-    """Say whether code holds an ``assert``, or calls something whose name begins so."""
-    plain = re.sub(r"^(\s*)[%!].*$", r"\1pass", source, flags=re.MULTILINE)
-    try:
-        nodes = [*ast.walk(ast.parse(plain))]
-    except SyntaxError:
-        return False
-    called = [node.func for node in nodes if isinstance(node, ast.Call)]
-    names = [getattr(func, "attr", None) or getattr(func, "id", "") for func in called]
-    return any(isinstance(node, ast.Assert) for node in nodes) or any(name.startswith("assert") for name in names)
-
-
 @rule
 def few_volatile_cells(chapter: Chapter) -> Iterator[str]:
     """At most a quarter of the code cells keep their outputs from being compared."""
@@ -318,7 +159,7 @@ def few_volatile_cells(chapter: Chapter) -> Iterator[str]:
         yield f"{len(volatile)} of {len(counted)} code cells are tagged {VOLATILE}; allowed: a quarter"
     for place, cell in chapter.code:
         if UNCOUNTED & set(tags(cell)) and VOLATILE not in tags(cell):
-            yield f"cell {place} is the set-up or an explorer: it needs the tag {VOLATILE}"
+            yield f"cell {place} is the set-up, a live picture or an explorer: it needs the tag {VOLATILE}"
         if "nbval-skip" in tags(cell) or re.search(r"#\s*(NBVAL|nbval)", cell.source):
             yield f"cell {place} is kept from being run; tags that do so are not allowed"
 

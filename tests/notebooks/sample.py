@@ -7,7 +7,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tests.notebooks.rules import Chapter
-from tools.chapters import CARD, METADATA, SECTIONS
+from tools.chapters import CARD, FOLDED, LIVE_TAGS, METADATA, SECTIONS, SETUP_TAGS, live_cell
 
 PNG = "iVBORw0KGgo="
 PROSE = {
@@ -35,25 +35,36 @@ So.
 :::"""
 
 
+def figure() -> nbformat.NotebookNode:
+    """Write a figure as an output."""
+    about = {"image/png": {"alt": "A figure."}}
+    return new_output("display_data", {"image/png": PNG, "text/plain": "A figure."}, metadata=about)
+
+
+def caption(words: str) -> nbformat.NotebookNode:
+    """Write a caption as an output."""
+    said = {"text/markdown": words, "text/plain": "Figure 1."}
+    return new_output("display_data", said, metadata={"text/markdown": {"caption": True}})
+
+
 def cells() -> list[nbformat.NotebookNode]:
     """Write the cells of the chapter, outputs included."""
     card = f"{CARD[0]}\n| Made | in short |\n|:--|:--|\n| **Axis** | channel |\n{CARD[1]}"
-    found = [new_markdown_cell(f"# Made up\n\nAn idea.\n\n{card}")]
+    found = [
+        new_markdown_cell("# Made up\n\nAn idea."),
+        new_code_cell("budget = None", metadata={"tags": list(SETUP_TAGS)}),
+        new_code_cell(live_cell("made"), metadata={"tags": list(LIVE_TAGS)}),
+        new_markdown_cell(card),
+    ]
     for name in SECTIONS:
-        found.append(new_markdown_cell(PROSE.get(name, f"## {name}\n\n" + "Words that say something. " * 50)))
-        if name == "Setup":
-            cell = new_code_cell("budget = None")
-            cell.metadata["tags"] = ["setup", "nbval-ignore-output"]
-            found.append(cell)
-        elif name == "Step by step":
+        found.append(new_markdown_cell(PROSE.get(name, f"## {name}\n\n" + "Words that say something. " * 54)))
+        if name == "Step by step":
             found.append(new_code_cell("z = sum([1, 3]) / 2\nassert z == 2  # eq: made-mean\nz"))
             found[-1].outputs = [new_output("execute_result", {"text/plain": "2.0"}, execution_count=2)]
         elif name == "Shapes":
-            found.append(new_code_cell("figure()"))
-            about = {"image/png": {"alt": "A figure."}}
-            found[-1].outputs = [
-                new_output("display_data", {"image/png": PNG, "text/plain": "A figure."}, metadata=about)
-            ]
+            about = {"tags": [FOLDED], "mystnb": {"code_prompt_show": "Draw the figure"}}
+            found.append(new_code_cell('colour = "red"\nshow(colour, caption="What to see.")', metadata=about))
+            found[-1].outputs = [figure(), caption("**Figure 1.** What to see.")]
         elif name in ("Cost", "Experiment", "What it looks at"):
             found.append(new_code_cell("print(1)"))
             found[-1].outputs = [new_output("stream", name="stdout", text="1\n")]

@@ -32,7 +32,8 @@ def test_a_printed_solution_passes_its_check(path, code, exercise, capsys) -> No
     cells = [cell for cell in read(path).cells if cell.cell_type == "code"]
     at = next(i for i, cell in enumerate(cells) if "setup" in tags(cell))
     namespace: dict = {}
-    exec(cells[at + 1].source, namespace)  # the chapter's imports: a reader has nothing else at hand
+    imports = next(cell for cell in cells[at + 1 :] if "live" not in tags(cell))
+    exec(imports.source, namespace)  # the chapter's imports: a reader has nothing else at hand
     exec(code, namespace)
     (asked,) = {m for cell in cells for m in re.findall(rf"^check\(\"{re.escape(exercise)}\".*\)$", cell.source, re.M)}
     result = eval(asked, namespace)

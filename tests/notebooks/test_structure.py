@@ -8,8 +8,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-from tests.notebooks import rules, sample
-from tools.chapters import ROOT, chapters, read
+from tests.notebooks import looks, rules, sample
+from tools.chapters import CARD, FOLDED, ROOT, chapters, read
 
 CHAPTERS = chapters()
 Change = Callable[[nbformat.NotebookNode], None]
@@ -91,11 +91,11 @@ def _add(source: str) -> Change:
 
 
 def _longer(lines: int, times: int) -> Change:
-    """Add cells of so many lines, renumbering."""
+    """Add cells of so many lines before the exercises, renumbering."""
 
     def change(made: nbformat.NotebookNode) -> None:
-        for _ in range(times):
-            made.cells.append(new_code_cell("x = 1\n" * (lines - 1) + "x = 1"))
+        place = made.cells.index(_of(made, "Exercises"))
+        made.cells[place:place] = [new_code_cell("x = 1\n" * (lines - 1) + "x = 1") for _ in range(times)]
         for number, cell in enumerate((c for c in made.cells if c.cell_type == "code"), start=1):
             cell.execution_count = number
 
@@ -113,6 +113,19 @@ def _swap(made: nbformat.NotebookNode) -> None:
     shapes.source, cost.source = cost.source, shapes.source
 
 
+def _captioned(words: str) -> Change:
+    """Give the sample's figure another caption."""
+    return lambda made: _code(made, 3).update(outputs=[sample.figure(), sample.caption(words)])
+
+
+def _titled(number: int, title: str) -> Change:
+    return lambda made: _code(made, number).metadata.update(mystnb={"code_prompt_show": title})
+
+
+def _fold(number: int, title: str = "Draw the figure") -> Change:
+    return lambda made: [_tag(number, FOLDED)(made), _titled(number, title)(made)]
+
+
 def _drop(text: str) -> Change:
     def change(made: nbformat.NotebookNode) -> None:
         made.cells = [cell for cell in made.cells if text not in cell.source]
@@ -122,60 +135,101 @@ def _drop(text: str) -> Change:
 
 FIGURE = {"image/png": sample.PNG, "text/plain": "A figure."}
 BROKEN: dict[str, tuple[str, Change, str]] = {
-    "a second title": ("title_and_card", _add("# Another"), "stands once"),
-    "no card": ("title_and_card", lambda m: m.cells[0].update(source="# Made up"), "card"),
+    "a second title": ("head", _add("# Another"), "stands once"),
+    "no card": ("head", lambda m: m.cells[3].update(source="A card."), "card's markers stand once"),
+    "a card without its end": ("head", lambda m: m.cells[3].update(source=CARD[0]), "card's markers stand once"),
+    "a card further down": ("head", lambda m: m.cells.insert(6, m.cells.pop(3)), "between the set-up and the first"),
+    "the set-up further down": ("head", lambda m: m.cells.insert(3, m.cells.pop(1)), "the second cell is the set-up"),
+    "a set-up cell that shows": ("head", _tag(0, "setup", "nbval-ignore-output"), "the second cell is the set-up"),
+    "no live picture": ("head", _drop("pictures.show"), "the live picture is in the third cell"),
+    "a live picture further down": ("head", lambda m: m.cells.insert(5, m.cells.pop(2)), "in the third cell"),
+    "another live picture": ("head", _set_code(1, 'pictures.show("se")'), "the live picture's cell is 'from"),
+    "a live picture that is compared": ("head", _tag(1, "live"), "is tagged live, nbval-ignore-output"),
+    "much code": ("little_code", _longer(5, 100), "lines of code before the exercises"),
+    "many cells": ("little_code", _longer(1, 70), "cells of code before the exercises"),
     "a section is missing": ("sections", _drop("## In the wild"), "should be"),
     "sections in another order": ("sections", _swap, "should be"),
     "a section of another name": ("sections", _set_source("Cost", "## Cost", "## Costs"), "should be"),
     "an empty section": ("sections", lambda m: _of(m, "The question").update(source="## The question"), "empty"),
     "too few words": ("words", _set_source("The question", "Words that say something.", ""), "words; allowed"),
     "too many words": ("words", _add("word " * 3000), "words; allowed"),
-    "too large": ("size", _outputs(2, new_output("stream", name="stdout", text="x" * 1_100_000)), "bytes"),
+    "too large": ("size", _outputs(3, new_output("stream", name="stdout", text="x" * 1_100_000)), "bytes"),
     "long cells": ("short_cells", _longer(7, 8), "median 7 lines"),
     "several very long cells": ("short_cells", _longer(21, 1), "90th percentile 21 lines"),
     "one endless cell": ("short_cells", _longer(36, 1), "longest 36 lines"),
     "no outputs": ("executed_in_order", _strip, "no outputs"),
-    "run out of order": ("executed_in_order", lambda m: _code(m, 2).update(execution_count=9), "should be 1 to"),
-    "an empty code cell": ("executed_in_order", _set_code(3, "  "), "is empty"),
-    "an error": ("clean_outputs", _outputs(3, new_output("error", ename="E", evalue="", traceback=[])), "ends in E"),
-    "a complaint": ("clean_outputs", _outputs(3, new_output("stream", name="stderr", text="Warning")), "stderr"),
+    "run out of order": ("executed_in_order", lambda m: _code(m, 3).update(execution_count=9), "should be 1 to"),
+    "an empty code cell": ("executed_in_order", _set_code(4, "  "), "is empty"),
+    "an error": ("clean_outputs", _outputs(4, new_output("error", ename="E", evalue="", traceback=[])), "ends in E"),
+    "a complaint": ("clean_outputs", _outputs(4, new_output("stream", name="stderr", text="Warning")), "stderr"),
     "an image in HTML": (
         "clean_outputs",
-        _outputs(3, new_output("display_data", {"text/html": '<img src="data:image/png;base64,AA">'})),
+        _outputs(4, new_output("display_data", {"text/html": '<img src="data:image/png;base64,AA">'})),
         "inside its HTML",
     ),
     "a widget": (
         "clean_outputs",
-        _outputs(3, new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}})),
+        _outputs(4, new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}})),
         "dead on a page",
     ),
     "a figure without alt text": (
         "figures_have_alt_text",
-        _outputs(2, new_output("display_data", FIGURE)),
+        _outputs(3, new_output("display_data", FIGURE)),
         "without alt text",
     ),
     "a blank alt text": (
         "figures_have_alt_text",
-        _outputs(2, new_output("display_data", FIGURE, metadata={"image/png": {"alt": " "}})),
+        _outputs(3, new_output("display_data", FIGURE, metadata={"image/png": {"alt": " "}})),
         "without alt text",
     ),
+    "a figure without a caption": ("figures_have_captions", _outputs(3, sample.figure()), "without a caption"),
+    "an explorer without a caption": (
+        "figures_have_captions",
+        lambda m: [
+            _tag(4, "explorer", "nbval-ignore-output")(m),
+            _outputs(4, new_output("display_data", {"text/html": "<div></div>"}))(m),
+        ],
+        "without a caption",
+    ),
+    "a caption without a number": ("figures_have_captions", _captioned("What to see."), "has no number"),
+    "a wrong number": ("figures_have_captions", _captioned("**Figure 2.** What."), "shows figure 2, should be 1"),
+    "a long caption": ("figures_have_captions", _captioned("**Figure 1.** One. Two? Three."), "3 sentences"),
+    "a caption that is no sentence": ("figures_have_captions", _captioned("**Figure 1.** A plot"), "0 sentences"),
+    "a computed caption": (
+        "figures_have_captions",
+        _set_code(3, 'show(fig, caption=f"{score:.2f} is reached.")'),
+        "a caption is computed",
+    ),
+    "a computed caption around a call": (
+        "figures_have_captions",
+        _set_code(3, "with style.captioned(words):\n    task.show()"),
+        "a caption is computed",
+    ),
+    "a fold without a title": ("folded_cells", lambda m: _code(m, 3).metadata.pop("mystnb"), "needs a title"),
+    "a title that says nothing": ("folded_cells", _titled(3, "code"), "needs a title"),
+    "two folds of one title": ("folded_cells", lambda m: [_fold(n)(m) for n in (3, 4)], "needs a title of its own"),
+    "a title and no fold": ("folded_cells", lambda m: _code(m, 3).metadata.update(tags=[]), f"no tag {FOLDED}"),
+    "a fold that others need": ("folded_cells", _set_code(4, "print(colour)"), "needs 'colour' of cell"),
+    "a fold that is part of the story": ("folded_cells", _set_code(3, "x = 1"), "neither draws nor checks"),
+    "a folded exercise": ("folded_cells", _fold(-1, "Check the answer"), "is an exercise, and folded"),
+    "an output that is hidden": ("folded_cells", _tag(4, "hide-output"), "is tagged hide-output"),
     "a figure directive without alt": ("figures_have_alt_text", _add(":::{figure} a.png\nCaption\n:::"), "no :alt:"),
     "a Markdown image without alt": ("figures_have_alt_text", _add("![](a.png)"), "no alt text"),
     "widget state": ("metadata", lambda m: m.metadata.update(widgets={}), "metadata is"),
     "another kernel": ("metadata", lambda m: m.metadata.kernelspec.update(name="conda"), "metadata is"),
-    "timings of cells": ("metadata", lambda m: _code(m, 1).metadata.update(execution={}), "metadata"),
+    "timings of cells": ("metadata", lambda m: _code(m, 2).metadata.update(execution={}), "metadata"),
     "an attachment": ("metadata", lambda m: m.cells[1].update(attachments={"a.png": {}}), "attachments"),
     "backtick directive": ("colon_directives", _add("```{note}\nText\n```"), "backticks"),
     "a directive without a name": ("colon_directives", _add(":::\nText\n:::"), "directive"),
     "an equation asserted nowhere": (
         "equations_are_asserted",
-        _set_code(1, "z = 2  # eq: made-mean"),
+        _set_code(2, "z = 2  # eq: made-mean"),
         "'made-mean' is asserted nowhere",
     ),
-    "an assertion that names no equation": ("equations_are_asserted", _set_code(1, "assert True"), "asserted nowhere"),
+    "an assertion that names no equation": ("equations_are_asserted", _set_code(2, "assert True"), "asserted nowhere"),
     "an equation that is not there": (
         "equations_are_asserted",
-        _set_code(3, "assert True  # eq: made-up"),
+        _set_code(4, "assert True  # eq: made-up"),
         "which there is not",
     ),
     "no numbered equation": (
@@ -185,12 +239,12 @@ BROKEN: dict[str, tuple[str, Change, str]] = {
     ),
     "volatile cells": (
         "few_volatile_cells",
-        lambda m: [_tag(n, "nbval-ignore-output")(m) for n in (2, 3)],
+        lambda m: [_tag(n, "nbval-ignore-output")(m) for n in (4, 5)],
         "2 of 6 code cells",
     ),
     "a set-up cell that is compared": ("few_volatile_cells", _tag(0, "setup"), "needs the tag"),
-    "a cell that is skipped": ("few_volatile_cells", _tag(3, "nbval-skip"), "kept from being run"),
-    "a comment that skips": ("few_volatile_cells", _set_code(3, "# NBVAL_SKIP\nprint(1)"), "kept from being run"),
+    "a cell that is skipped": ("few_volatile_cells", _tag(4, "nbval-skip"), "kept from being run"),
+    "a comment that skips": ("few_volatile_cells", _set_code(4, "# NBVAL_SKIP\nprint(1)"), "kept from being run"),
     "an unknown citation": ("citations", _add("As {cite:p}`key, nobody2000` say."), "'nobody2000'"),
     "nothing cited": ("citations", _set_source("Summary", "{cite:t}`key`", "them"), "cites nothing"),
     "too few exercises": ("exercises", _drop("Number "), "0 exercises"),
@@ -214,6 +268,31 @@ def test_rule_catches(what: str, broken) -> None:
     found = broken(change)
     assert rule in found, f"no rule caught it; others: {found}"
     assert message in "\n".join(found[rule])
+
+
+def test_folded_cells_and_the_set_up_are_not_counted(broken) -> None:
+    def change(made: nbformat.NotebookNode) -> None:
+        _code(made, 3).source = "\n".join(['colour = "red"'] * 600 + ['show(colour, caption="What to see.")'])
+        _code(made, 0).source = "x = 1\n" * 600
+
+    assert broken(change) == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "binds", "needs"),
+    [
+        ("x = y", {"x"}, {"y"}),
+        ("y = 1\nx = y", {"x", "y"}, set()),
+        ("x = x + 1", {"x"}, {"x"}),
+        ("a, *b = [c for c in d]", {"a", "b"}, {"d"}),
+        ("def f(a, b=c):\n    return a + d", {"f"}, {"c", "d"}),
+        ("from m import n as o\nimport p.q", {"o", "p"}, set()),
+        ("for i in r:\n    print(i)", {"i"}, {"r", "print"}),
+        ("%pip install x", set(), set()),
+    ],
+)
+def test_names_that_a_cell_binds_and_needs(source: str, binds: set[str], needs: set[str]) -> None:
+    assert looks._names(source) == (binds, needs)
 
 
 def test_every_rule_is_tested() -> None:
@@ -267,13 +346,13 @@ def test_a_record_that_keeps_too_much_is_caught(tmp_path: Path) -> None:
     ],
 )
 def test_asserts(source: str, expected: bool) -> None:
-    assert rules.asserts(source) is expected
+    assert looks.asserts(source) is expected
 
 
 def test_words_of_card_exercises_and_formulas_do_not_count() -> None:
     made = sample.notebook()
     before = rules.word_count(rules.Chapter(Path("made.ipynb"), made, ROOT))
-    made.cells[0].source = made.cells[0].source.replace("| channel |", "| channel and a lot more of it |")
+    made.cells[3].source = made.cells[3].source.replace("| channel |", "| channel and a lot more of it |")
     next(c for c in made.cells if "Number 1" in c.source).source += "\n\nMore words."
     _of(made, "Derivation").source += "\n\n$a$ {cite:t}`key` [](#made-mean)"
     assert rules.word_count(rules.Chapter(Path("made.ipynb"), made, ROOT)) == before

@@ -9,7 +9,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from attention.registry import entry
 from tests.notebooks.rules import Chapter
-from tools.chapters import ROOT, chapters, notebook_path, read, settings, text
+from tools.chapters import FOLDED, ROOT, chapters, notebook_path, read, settings, tags, text, title
 from tools.publishing import colab
 from tools.publishing.lowering import Unresolved, leftovers, lower
 from tools.writing import sync
@@ -235,19 +235,30 @@ def test_code_is_the_chapters_and_nothing_of_a_run_is_kept(edition) -> None:
     pairs = [(was, now) for was, now in zip(chapter.cells, made.cells, strict=True) if was.cell_type == "code"]
     assert len(pairs) >= 2
     for was, now in pairs:
-        assert (now.source, now.outputs, now.execution_count, dict(now.metadata)) == (was.source, [], None, {})
+        form = {"cellView": "form"} if "setup" in tags(was) else {}
+        source = f"# @title {sync.SETUP_TITLE}\n{was.source}" if form else was.source
+        assert (now.source, now.outputs, now.execution_count, dict(now.metadata)) == (source, [], None, form)
     assert made.metadata["accelerator"] == "GPU"
     assert set(made.metadata) == {"accelerator", "colab", "kernelspec", "language_info"}
 
 
-def test_first_cell_leads_to_the_book_and_not_to_itself(edition) -> None:
+def test_what_is_folded_becomes_a_form(edition) -> None:
+    about = {"tags": [FOLDED], "mystnb": {"code_prompt_show": "Draw the map"}}
+    _, made = edition(new_code_cell("draw()", metadata=about), new_code_cell("draw()"))
+    assert [cell.source for cell in made.cells[-2:]] == ["# @title Draw the map\ndraw()", "draw()"]
+    assert [dict(cell.metadata) for cell in made.cells[-2:]] == [{"cellView": "form"}, {}]
+
+
+def test_the_head_leads_to_the_book_and_not_to_itself(edition) -> None:
     _, made = edition()
     first = made.cells[0].source
     assert f"]({settings().site}/notebooks/channel/se.html)" in first
     assert "Run all" in first
-    assert "colab.research" not in first
-    assert "<!--" not in first
-    assert "| **Parameters** |" in first
+    (card,) = (cell.source for cell in made.cells if "| **Parameters** |" in cell.source)
+    assert card.startswith("| SE |")
+    for source in (first, card):
+        assert "colab.research" not in source
+        assert "<!--" not in source
 
 
 @pytest.mark.parametrize(
@@ -305,9 +316,12 @@ def test_labels_are_counted_within_directives_too() -> None:
 def test_every_chapter(name: str) -> None:
     chapter = read(chapters()[name])
     made = colab.edition(entry(name), colab.Book(ROOT))
-    assert [cell.source for cell in made.cells if cell.cell_type == "code"] == [
-        cell.source for cell in chapter.cells if cell.cell_type == "code"
-    ]
+    for now, was in zip(made.cells, chapter.cells, strict=True):
+        form = title(was)
+        assert dict(now.metadata) == ({"cellView": "form"} if form else {})
+        if was.cell_type == "code":
+            assert now.source == (f"# @title {form}\n{was.source}" if form else was.source)
+            assert bool(form) is bool({FOLDED, "setup"} & set(tags(was))), "a form is what the book folds"
     for cell in made.cells:
         if cell.cell_type == "markdown":
             assert _raw(cell.source) == []

@@ -9,8 +9,9 @@ import pytest
 
 from attention.lab.session import budget
 from attention.registry import chapters, entry
+from tests.notebooks import looks
 from tests.notebooks.rules import RULES, Chapter
-from tools.chapters import SECTIONS, notebook_path, read
+from tools.chapters import SECTIONS, live_cell, notebook_path, read, tags
 from tools.writing import new_chapter
 
 PLANNED = [found.name for found in chapters() if not found.ready]
@@ -89,12 +90,22 @@ def test_what_is_laid_out_does_not_pass(house: Path) -> None:
     broken = {rule for rule, judge in RULES.items() if list(judge(Chapter(path, read(path), house)))}
     assert {"words", "executed_in_order", "equations_are_asserted", "exercises", "citations"} <= broken
     assert "metadata" not in broken
-    assert "title_and_card" not in broken
+    assert not {"head", "folded_cells", "figures_have_captions"} & broken
     spec = importlib.util.spec_from_file_location("laid_out", house / "attention" / found.family / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     with pytest.raises(NotImplementedError, match="laid out, not written"):
         getattr(module, found.class_name)(8)
+
+
+def test_the_head_of_a_chapter(house: Path) -> None:
+    name = PLANNED[0]
+    new_chapter.main([name], house)
+    path = notebook_path(entry(name), house)
+    made = read(path)
+    assert not list(looks.head(Chapter(path, made, house)))
+    pictures = [cell.source for cell in made.cells if "live" in tags(cell)]
+    assert pictures == [live_cell(name)]
 
 
 def test_the_recording_that_is_laid_out_has_its_four_names(house: Path) -> None:

@@ -137,7 +137,7 @@ def test_one_chapter_runs_in_every_lane_that_grows() -> None:
     made, whole = lanes("cbam"), lanes()
     assert set(whole) - set(made) == {"units", "assignments"}
     assert "notebooks/hybrid/cbam.ipynb" in made["notebooks"].command
-    for name in ("blocks", "colab", "exercises", "chapters", "typed", "browser"):
+    for name in ("blocks", "colab", "exercises", "chapters", "typed", "browser", "live"):
         at = made[name].command.index("--chapter")
         assert made[name].command[at + 1] == "cbam"
 

@@ -2,6 +2,7 @@
 
 Colab renders no MyST and finds no file beside a notebook. So text is lowered to plain Markdown, references become the
 numbers and links of the book, images get their published address; code cells stay exactly as they are, without outputs.
+But a cell that is folded becomes a form: its title stands in a first line of its own.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from pybtex.database import BibliographyData, Person, parse_file
 from pybtex.richtext import Text
 
 from attention.registry import Entry, entries
-from tools.chapters import CARD, METADATA, ROOT, Settings, chapters, notebook_path, read, settings, text
+from tools.chapters import CARD, METADATA, ROOT, Settings, chapters, notebook_path, read, settings, text, title
 from tools.publishing.lowering import PROOFS, Unresolved, directive, leftovers, lower, parser
 
 #: Ask Colab for a GPU, say that a table of contents helps, and keep nothing of a run.
@@ -215,13 +216,15 @@ def edition(entry: Entry, book: Book) -> nbformat.NotebookNode:
     here = Here(book, document)
     notebook = read(path)
     for place, cell in enumerate(notebook.cells):
-        cell.metadata = nbformat.from_dict({})
+        form = title(cell)
+        cell.metadata = nbformat.from_dict({"cellView": "form"} if form else {})
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
+            cell.source = folded(cell.source, form) if form else cell.source
             continue
-        source = cell.source
+        source = _plain_card(cell.source)
         if place == 0:
-            source = _greet(source, entry, book)
+            source = f"{source}\n\n{_welcome(entry, book)}"
         cell.source = lower(source, here)
         if left := leftovers(cell.source):
             raise Unresolved(f"{document}: left over in cell {place}: {'; '.join(left)}")
@@ -229,14 +232,29 @@ def edition(entry: Entry, book: Book) -> nbformat.NotebookNode:
     return notebook
 
 
-def _greet(source: str, entry: Entry, book: Book) -> str:
-    """Take from the first cell the badge that leads here; say where the chapter is in the book, and how to run it."""
+def folded(source: str, form: str) -> str:
+    """Return code as a form of Colab's, which shows its title alone until it is opened.
+
+    :param source: the code.
+    :param form: the title.
+    """
+    return f"# @title {form}\n{source}"
+
+
+def _welcome(entry: Entry, book: Book) -> str:
+    """Say where the chapter is in the book, and how to run it."""
     address = book.settings.page(entry.document)
-    welcome = (
+    return (
         f"A chapter of *Attention, Block by Block*, for Colab. [Read it in the book]({address}). *Runtime → Run all* "
         "runs it from top to bottom; *File → Save a copy in Drive* keeps what you change."
     )
-    source = re.sub(r"\[!\[[^\]]*\]\([^)]*\)\]\([^)]*colab[^)]*\)", welcome, source)
+
+
+def _plain_card(source: str) -> str:
+    """Take from the card its markers, and the badge that leads here."""
+    if CARD[0] not in source:
+        return source
+    source = re.sub(r"\[!\[[^\]]*\]\([^)]*\)\]\([^)]*colab[^)]*\)\s*", "", source)
     for marker in CARD:
         source = source.replace(f"{marker}\n", "").replace(marker, "")
     return source

@@ -27,6 +27,7 @@ FOLDERS = {
     "assignments": ("tests/grading", "tests/assignments"),
     "colab": ("tests/colab",),
     "browser": ("tests/book",),
+    "live": ("tests/live",),
 }
 
 
@@ -84,6 +85,7 @@ def lanes(chapter: str = "", workers: int = 1, root: Path = ROOT) -> dict[str, L
         "assignments": Lane("grader and assignments", (*pytest, *spread, *folders("assignments")), SINGLE, grows=False),
         "exercises": Lane("checks of exercises", (*pytest, *spread, *one, *folders("exercises")), SINGLE),
         "chapters": Lane("structure of chapters", (*pytest, *one, *folders("chapters")), SINGLE),
+        "live": Lane("live pictures in a browser", (*pytest, *one, *folders("live")), SINGLE),
         "typed": Lane("shapes in types", (*pytest, *one, *folders("typed")), SINGLE),
         "lint": Lane("style, imports, cards, workflows", (PYTHON, "-m", "tools.testing.lint"), pytest=False),
         "book": Lane("strict build of the book", (book, "-m", "tools.book"), pytest=False),

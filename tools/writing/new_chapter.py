@@ -13,12 +13,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from attention import registry
 from attention.registry import Entry
-from tools.chapters import CARD, METADATA, ROOT, SECTIONS, notebook_path, settings, text
-from tools.writing.sync import setup_cell
+from tools.chapters import CARD, LIVE_TAGS, METADATA, ROOT, SECTIONS, live_cell, notebook_path, settings, text
+from tools.writing.sync import setup_cell, setup_metadata
 
 #: What each section is for, as a comment that the author replaces.
 PURPOSE = {
-    "Setup": "",
     "The question": "What can the mechanisms before this one not do? Run one of them and watch it fail.",
     "Derivation": "From the question to the equations: each numbered, each symbol with shape and meaning, each step "
     "with its reason.",
@@ -33,6 +32,9 @@ PURPOSE = {
     "Exercises": "Five or so, each with a hint and a folded solution; checks where there is something to check.",
     "Summary and references": "Three to five sentences, and the works cited.",
 }
+
+#: What stands below the live picture.
+TRY = "Three to five sentences: what to try in the picture, and what to notice."
 
 BLOCK = '''\
 """{title}."""
@@ -207,15 +209,15 @@ def _paragraph(words: str) -> str:
 
 
 def layout(entry: Entry, root: Path) -> nbformat.NotebookNode:
-    """Lay out a chapter's notebook: title, card, set-up cell, and the sections with what each is for."""
-    card = "\n".join(CARD)
-    cells = [new_markdown_cell(f"# {entry.title}\n\n{entry.idea}\n\n{card}")]
-    for name in SECTIONS:
-        purpose = f"\n\n<!-- {PURPOSE[name]} -->" if PURPOSE[name] else ""
-        cells.append(new_markdown_cell(f"## {name}{purpose}"))
-        if name == "Setup":
-            tagged = {"tags": ["setup", "nbval-ignore-output"]}
-            cells.append(new_code_cell(setup_cell(entry, settings(root)), metadata=tagged))
+    """Lay out a chapter's notebook: title, set-up cell, live picture, card, and the sections with what each is for."""
+    cells = [
+        new_markdown_cell(f"# {entry.title}\n\n{entry.idea}"),
+        new_code_cell(setup_cell(entry, settings(root)), metadata=setup_metadata()),
+    ]
+    cells.append(new_code_cell(live_cell(entry.name), metadata={"tags": list(LIVE_TAGS)}))
+    cells.append(new_markdown_cell(f"<!-- {TRY} -->"))
+    cells.append(new_markdown_cell("\n".join(CARD)))
+    cells += [new_markdown_cell(f"## {name}\n\n<!-- {PURPOSE[name]} -->") for name in SECTIONS]
     for number, cell in enumerate(cells):
         cell.id = f"{entry.name.replace('_', '-')}-{number}"
     return new_notebook(cells=cells, metadata=nbformat.from_dict(METADATA))

@@ -1,13 +1,13 @@
 """Write the page of a block whose chapter is not written yet: all that the registry and the block itself say.
 
-``make sync`` writes ``book/blocks/<name>.md`` and its drawing ``book/_static/blocks/<name>.svg``; when the chapter is
-written, both go.
+``make sync`` writes ``book/blocks/<name>.md`` and its drawing, ``book/_static/blocks/<name>.svg`` for a page and
+``<name>-narrow.svg`` for a phone; when the chapter is written, all go.
 """
 
 import inspect
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from math import gcd
 from pathlib import Path
@@ -19,10 +19,14 @@ from attention.formulas import defaults, latex
 from attention.registry import Entry, entries
 from tools.chapters import CARD
 
-__all__ = ["BLOCKS", "DRAWINGS", "built", "drawing", "example", "page", "shape"]
+__all__ = ["BLOCKS", "DRAWINGS", "NARROW", "Drawn", "built", "drawing", "example", "page", "shape"]
 
 #: Where the pages and their drawings are, from the top of the repository.
 BLOCKS, DRAWINGS = Path("book", "blocks"), Path("book", "_static", "blocks")
+#: What the name of a phone's drawing ends with.
+NARROW = "-narrow"
+#: Where the live pictures of pages are.
+LIVE = Path("book", "live")
 #: Channels, height and width of the input that is drawn; some blocks ask for more channels by default.
 DRAWN = (64, 14, 12)
 #: What ResNet-50's stages put out: the inputs for which the cost is stated.
@@ -52,29 +56,52 @@ def _drawn(entry: Entry) -> tuple[int, int, int]:
     return entry.example.get("channels", DRAWN[0]), *DRAWN[1:]
 
 
-def drawing(entry: Entry) -> tuple[str, str]:
-    """Draw the run of a block's equations, its steps labelled with their symbols.
+@dataclass(frozen=True)
+class Drawn:
+    """The drawing of a block's run.
 
-    :returns: the picture, an SVG, the same text every time; and what it shows in words.
+    :param wide: for a page, an SVG.
+    :param narrow: for a phone, an SVG.
+    :param alt: what it shows, in words.
+    :param cut: whether the one for a page is cut into rows.
     """
+
+    wide: str
+    narrow: str
+    alt: str
+    cut: bool
+
+
+def drawing(entry: Entry) -> Drawn:
+    """Draw the run of a block's equations, its steps labelled with their symbols: the same text every time."""
     from attention.contract import Attention
     from attention.lab import shapes
     from attention.laws.gradients import Literal
     from tools.writing.figures import svg
 
     block, inputs = example(entry)
-    literal = block if type(block).forward is Attention.forward else Literal(block)
-    run = shapes.trace(literal, *inputs)
-    run = replace(run, module=type(block).__name__)
-    return svg(partial(shapes.diagram, run, flow="down", symbols=True)).decode(), shapes.alt_text(run)
+    run = shapes.trace(block if type(block).forward is Attention.forward else Literal(block), *inputs)
+    given = {f"input {i}": name for i, name in enumerate(inspect.signature(block.attend).parameters, 1)}
+    nodes = tuple(replace(n, name=given.get(n.name, n.name) if n.role == "input" else n.name) for n in run.nodes)
+    run = replace(run, module=type(block).__name__, nodes=nodes)
+    wide, narrow = (svg(partial(shapes.diagram, run, flow=flow)).decode() for flow in ("right", "down"))
+    return Drawn(wide, narrow, shapes.alt_text(run), 'id="again:' in wide)
 
 
-def page(entry: Entry, card: str, alt: str) -> str:
+def live(name: str) -> str:
+    """Write the live picture that a page includes."""
+    from attention import pictures
+    from attention.lab.live import markup
+
+    return markup(pictures.make(name))
+
+
+def page(entry: Entry, card: str, drawn: Drawn) -> str:
     """Write a block's page.
 
     :param entry: the mechanism.
     :param card: its card.
-    :param alt: what the drawing shows, in words.
+    :param drawn: its drawing.
     """
     block, _ = example(entry)
     said = parts(inspect.getdoc(type(block)) or "")
@@ -82,6 +109,9 @@ def page(entry: Entry, card: str, alt: str) -> str:
         f"<!-- Written by `make sync` from the registry and the docstring of attention.{entry.class_name}. -->",
         f"# {entry.title}",
         entry.idea,
+        f":::{{raw}} html\n:file: ../live/{entry.name}.html\n:::",
+        "Paint on the input, or point at any number: what it moves is marked, and what moves it. The same in a "
+        f'notebook: `attention.pictures.show("{entry.name}")`.',
         f"{CARD[0]}\n{card}\n{CARD[1]}",
         "## What it computes",
         _code(said.about),
@@ -90,8 +120,10 @@ def page(entry: Entry, card: str, alt: str) -> str:
         "## Options",
         *_options(block, said),
         "## Shapes",
-        f":::{{figure}} ../_static/blocks/{entry.name}.svg\n:alt: {alt}\n:align: center\n:class: figure-face\n\n"
-        f"{_caption(entry)}\n:::",
+        f":::{{image}} ../_static/blocks/{entry.name}{NARROW}.svg\n:alt: {drawn.alt}\n:align: center\n"
+        ":class: figure-face only-narrow\n:::",
+        f":::{{figure}} ../_static/blocks/{entry.name}.svg\n:alt: {drawn.alt}\n:align: center\n"
+        f":class: figure-face only-wide\n\n{_caption(entry, drawn)}\n:::",
         *_tables(entry, block),
         "## Cost",
         *_cost(entry, block),
@@ -103,11 +135,15 @@ def page(entry: Entry, card: str, alt: str) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _caption(entry: Entry) -> str:
+def _caption(entry: Entry, drawn: Drawn) -> str:
     size = " × ".join(map(str, _drawn(entry))) if registry.KINDS[entry.kind] else "a small size"
     options = ", ".join(f"`{name}={value!r}`" for name, value in entry.example.get("options", {}).items())
     made = f", made with {options}" if options else ""
-    return f"A run on an input of {size}{made}, with the symbols of the equations. Orange: attention maps."
+    again = " What has dashed edges was drawn in a row above." * drawn.cut
+    return (
+        f"A run on an input of {size}{made}, with the symbols of the equations. Blue: features; green: what is "
+        f"collected or projected from them; violet: numbers between; orange: attention maps.{again}"
+    )
 
 
 def _code(text: str) -> str:

@@ -2,8 +2,8 @@
 
 From ``attention/mechanisms.toml``, ``settings.toml`` and the package's version: every chapter's card and set-up cell,
 the README's table of chapters, the package's stub for type checkers, the table of what works with what, the page of
-published costs, the page and the drawing of each block that has no chapter yet, and the addresses in ``pyproject.toml``
-and ``CITATION.cff``. With ``--check`` it writes nothing and says what is not current.
+published costs, the page, the drawing and the live picture of each block that has no chapter yet, and the addresses
+in ``pyproject.toml`` and ``CITATION.cff``. With ``--check`` it writes nothing and says what is not current.
 """
 
 import argparse
@@ -12,14 +12,17 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
+
+import nbformat
 
 import attention
 from attention import registry
 from attention.formulas import defaults, evaluate, formula, latex
 from attention.registry import FAMILIES, KINDS, Entry, entries
-from tools.chapters import CARD, ROOT, Settings, notebook_path, read, settings, tags, text, written
+from tools.chapters import CARD, ROOT, SETUP_TAGS, Settings, notebook_path, read, settings, tags, text, written
 from tools.writing import costs
-from tools.writing.pages import BLOCKS, DRAWINGS, built, drawing, page, shape
+from tools.writing.pages import BLOCKS, DRAWINGS, LIVE, NARROW, Drawn, built, drawing, live, page, shape
 
 #: The input for which a card states its figures: what ResNet-50's first stage puts out.
 SIZE = {"channels": 256, "height": 56, "width": 56}
@@ -27,6 +30,8 @@ WORKING = ("<!-- works: begin -->", "<!-- works: end -->")
 #: What the package offers of its contract.
 CONTRACT = ("Attention", "Gate", "Map")
 CONTENTS = ("# blocks: begin", "# blocks: end")
+#: What Colab's form of the set-up cell is called.
+SETUP_TITLE = "Set up: install the package, look for a GPU"
 TABLE = ("<!-- chapters: begin -->", "<!-- chapters: end -->")
 SETUP = """\
 # In Colab this installs the book's package and three small ones that Colab
@@ -142,6 +147,11 @@ def setup_cell(entry: Entry, where: Settings) -> str:
     return SETUP.format(wheel=where.wheel(attention.__version__), name=entry.name)
 
 
+def setup_metadata() -> dict[str, Any]:
+    """Return the metadata of the set-up cell: its tags, and its title in Colab."""
+    return {"mystnb": {"code_prompt_show": SETUP_TITLE}, "tags": list(SETUP_TAGS)}
+
+
 def chapter(entry: Entry, root: Path, where: Settings) -> str:
     """Return a chapter's notebook with a current card and set-up cell.
 
@@ -152,13 +162,15 @@ def chapter(entry: Entry, root: Path, where: Settings) -> str:
     if not path.exists():
         raise Stale(f"{name} is missing, though mechanisms.toml calls [{entry.name}] ready")
     notebook = read(path)
-    first = notebook.cells[0]
-    first.source = between(first.source, CARD, card(entry, where), f"{name}, first cell")
+    cards = [cell for cell in notebook.cells if cell.cell_type == "markdown" and CARD[0] in cell.source]
+    if len(cards) != 1:
+        raise Stale(f"{name}: needs one cell with {CARD[0]} and, after it, {CARD[1]}")
+    cards[0].source = between(cards[0].source, CARD, card(entry, where), f"{name}, the card")
     setups = [cell for cell in notebook.cells if "setup" in tags(cell)]
     if len(setups) != 1 or setups[0].cell_type != "code":
         raise Stale(f"{name}: needs one code cell that is tagged 'setup'")
     setups[0].source = setup_cell(entry, where)
-    setups[0].metadata["tags"] = ["setup", "nbval-ignore-output"]
+    setups[0].metadata = nbformat.from_dict(setup_metadata())
     return text(notebook)
 
 
@@ -216,8 +228,8 @@ def contents(root: Path) -> str:
 
 
 @cache
-def drawn(name: str) -> tuple[str, str]:
-    """Return a block's drawing, and what it shows in words."""
+def drawn(name: str) -> Drawn:
+    """Return a block's drawing."""
     return drawing(registry.entry(name))
 
 
@@ -266,8 +278,11 @@ def wanted(root: Path) -> Iterator[tuple[Path, Callable[[], str]]]:
     yield root / "book" / "api" / "works.md", partial(works, root)
     yield root / costs.PAGE, partial(costs.page, root)
     for entry in built():
-        yield root / DRAWINGS / f"{entry.name}.svg", lambda name=entry.name: drawn(name)[0]
-        yield root / BLOCKS / f"{entry.name}.md", lambda e=entry: page(e, card(e, where), drawn(e.name)[1])
+        yield root / DRAWINGS / f"{entry.name}.svg", lambda name=entry.name: drawn(name).wide
+        yield root / DRAWINGS / f"{entry.name}{NARROW}.svg", lambda name=entry.name: drawn(name).narrow
+        yield root / BLOCKS / f"{entry.name}.md", lambda e=entry: page(e, card(e, where), drawn(e.name))
+    for name in pictured():
+        yield root / LIVE / f"{name}.html", partial(live, name)
     yield root / "_toc.yml", partial(contents, root)
     yield root / "README.md", partial(readme, root, where)
     links = {"Homepage = ": where.site, "Repository = ": where.repository}
@@ -276,11 +291,20 @@ def wanted(root: Path) -> Iterator[tuple[Path, Callable[[], str]]]:
     yield root / "CITATION.cff", partial(lines, root, "CITATION.cff", cited)
 
 
+def pictured() -> list[str]:
+    """Return the names of the live pictures that stand on pages, and not in chapters."""
+    from attention.pictures import names
+
+    chapters = {entry.name for entry in written()}
+    return [name for name in names() if name not in chapters]
+
+
 def left(root: Path) -> list[Path]:
-    """Return pages and drawings of blocks that have their chapter by now."""
+    """Return pages, drawings and live pictures of blocks that have their chapter by now."""
     names = {entry.name for entry in built()}
     files = [*(root / BLOCKS).glob("*.md"), *(root / DRAWINGS).glob("*.svg")]
-    return sorted(path for path in files if path.stem not in names)
+    pictures = [path for path in (root / LIVE).glob("*.html") if path.stem not in pictured()]
+    return sorted([path for path in files if path.stem.removesuffix(NARROW) not in names] + pictures)
 
 
 def problems(root: Path) -> list[str]:

@@ -1,5 +1,12 @@
-"""The seed of the live picture: a block's real run, written down so that another program can compute it."""
+"""The picture that computes: a small module whose numbers can be changed in a page, without a server.
 
-from attention.lab.live.export import KNOWN, written_down
+>>> live.show(block, {"noise": x})          # in a notebook
+>>> live.save("se.html", block, {"noise": x})  # one file, for a lecture
+"""
 
-__all__ = ["KNOWN", "written_down"]
+from attention.lab.live.export import Program, follow
+from attention.lab.live.known import KNOWN
+from attention.lab.live.page import markup, save, script, show, style
+from attention.lab.live.picture import Picture, picture
+
+__all__ = ["KNOWN", "Picture", "Program", "follow", "markup", "picture", "save", "script", "show", "style"]

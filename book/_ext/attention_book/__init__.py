@@ -19,7 +19,9 @@ from attention_book import (
     cards,
     descriptions,
     figures,
+    folding,
     launch,
+    live,
     mathjax,
     mechanisms,
     missing,
@@ -32,7 +34,7 @@ __all__ = ["setup"]
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Set up every part of the extension."""
-    parts = (access, addresses, api, cards, descriptions, figures, launch, mathjax, mechanisms, missing, references)
-    for part in (*parts, slim):
+    parts = (access, addresses, api, cards, descriptions, figures, folding, launch, live, mathjax, mechanisms)
+    for part in (*parts, missing, references, slim):
         part.setup(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -11,12 +11,15 @@ __all__ = ["setup"]
 
 _TOGGLE = '<summary><span class="toctree-toggle"'
 _NAMED = _TOGGLE.replace("<summary>", '<summary aria-label="Pages below this one">')
+#: Each exercise and each solution brings a section of the same name, to which nothing leads.
+_DOUBLES = re.compile(r'(<section) id="(?:exercise|solution)-content"')
 _LINES = re.compile(r"<dl>\s*((?:<dd>.*?</dd>\s*)+)</dl>", re.DOTALL)
 
 
 def _mend(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
     # docutils writes a list of citations as role="list", whose items may only be role="listitem".
     body = context.get("body", "").replace('role="doc-biblioentry"', 'role="listitem"')
+    body = _DOUBLES.sub(r"\1", body)
     # Sphinx writes the parameters of a long signature, one a line, as descriptions without terms.
     context["body"] = _LINES.sub(_as_lines, body)
 

@@ -1,0 +1,50 @@
+"""The live picture of the non-local block."""
+
+import torch
+from torch import Tensor, nn
+
+from attention.lab.live import Picture
+from attention.lab.live import picture as made
+from attention.pictures.making import block, noise, spots, uniform
+
+CHANNELS, SIZE = 2, 5
+WEIGHTS = {"theta.weight": [[3, -3]], "phi.weight": [[3, -3]], "g.weight": [[1, 0.5]], "out.weight": [[0.8], [-0.6]]}
+
+
+def _pairs() -> Tensor:
+    """Two kinds of places far from each other: each kind is bright in a channel of its own."""
+    x = uniform(CHANNELS, SIZE, 0.1)
+    for row, column in ((0, 0), (3, 4), (4, 1)):
+        x[0, 0, row, column] = 0.9
+    for row, column in ((1, 3), (4, 3)):
+        x[0, 1, row, column] = 0.9
+    return x
+
+
+def picture() -> Picture:
+    """Make the picture."""
+
+    def one(similarity: str) -> nn.Module:
+        made = block("non_local", CHANNELS, similarity=similarity, seed=3, gain=1.5)
+        held = dict(made.named_parameters())
+        with torch.no_grad():
+            for name, values in WEIGHTS.items():
+                if name in held:
+                    held[name].copy_(torch.tensor(values, dtype=torch.float64).reshape(held[name].shape))
+        return made
+
+    return made(
+        one("embedded gaussian"),
+        {
+            "two kinds": _pairs(),
+            "spots": spots(CHANNELS, SIZE),
+            "all alike": uniform(CHANNELS, SIZE, 0.4),
+            "noise": noise(CHANNELS, SIZE),
+        },
+        name="embedded Gaussian",
+        variants={name: one(name.lower()) for name in ("Gaussian", "dot product", "concatenation")},
+        symbols={"theta.weight": r"W_\theta", "phi.weight": r"W_\phi", "g.weight": "W_g", "out.weight": "W_z"},
+        ranges={"x": (0, 1)},
+        title="Non-local block",
+        about="Weights chosen by hand, not trained. Each row of f is one position, each column one that it looks at.",
+    )

@@ -1,0 +1,59 @@
+"""The live picture of Squeeze-and-Excitation."""
+
+from einops import rearrange
+from torch import Tensor
+
+from attention.channel.se import SqueezeExcitation
+from attention.lab.live import Picture
+from attention.lab.live import picture as made
+from attention.pictures.making import block, noise, one_bright, spots, stripes
+
+CHANNELS, SIZE = 4, 8
+WEIGHTS = {
+    "reduce.weight": [[3.2, -2.4, 0, 0.8], [-1.8, 0, 3, -1.2]],
+    "expand.weight": [[2.2, -1.4], [0.3, 1.8], [-2.4, 1.1], [0.8, -1.9]],
+}
+
+
+class Softmax(SqueezeExcitation):
+    """The same block with a softmax for the sigmoid: its gates share out a total of 1."""
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Compute the gates: (batch, channels, 1, 1)."""
+        z = self.step("z", x.mean((2, 3)))
+        s = self.step("s", self.expand(self.reduce(z).relu()).softmax(1))
+        return rearrange(s, "b c -> b c 1 1")
+
+
+class Largest(SqueezeExcitation):
+    """The same block on the largest number of each channel instead of its mean."""
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Compute the gates: (batch, channels, 1, 1)."""
+        z = self.step("z", x.amax((2, 3)))
+        s = self.step("s", self.expand(self.reduce(z).relu()).sigmoid())
+        return rearrange(s, "b c -> b c 1 1")
+
+
+def picture() -> Picture:
+    """Make the picture."""
+    own = block("se", CHANNELS, reduction=2, weights=WEIGHTS)
+    variants = {}
+    for name, kind in (("softmax", Softmax), ("max, not mean", Largest)):
+        variants[name] = kind(CHANNELS, reduction=2).double().eval()
+        variants[name].load_state_dict(own.state_dict())
+    return made(
+        own,
+        {
+            "one bright channel": one_bright(CHANNELS, SIZE),
+            "spots": spots(CHANNELS, SIZE),
+            "stripes": stripes(CHANNELS, SIZE),
+            "noise": noise(CHANNELS, SIZE),
+        },
+        name="SE",
+        variants=variants,
+        symbols={"x": "u", "reduce": "W_1", "expand": "W_2"},
+        ranges={"x": (0, 1), "z": (0, 1), "y": (0, 1)},
+        title="Squeeze-and-Excitation",
+        about="Weights chosen by hand, not trained.",
+    )
