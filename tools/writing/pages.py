@@ -8,7 +8,7 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from math import gcd
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,7 @@ def drawing(entry: Entry) -> Drawn:
     return Drawn(wide, narrow, shapes.alt_text(run), 'id="again:' in wide)
 
 
+@cache
 def live(name: str) -> str:
     """Write the live picture that a page includes."""
     from attention import pictures
