@@ -40,7 +40,7 @@ def of(block: Any, *inputs: Any) -> dict[str, Role]:
     """Give each declared step of a block its role, from a real run of ``attend``.
 
     A step that holds the numbers of an attention map, in whatever shape and order, is a ``map``; one that has the shape
-    of an input or of the output, or several such, is a ``feature``; any other is a ``statistic``.
+    of the first input or of the output, or several such, is a ``feature``; any other is a ``statistic``.
 
     :param block: an attention block.
     :param inputs: what ``attend`` is called with.
@@ -60,7 +60,7 @@ def of(block: Any, *inputs: Any) -> dict[str, Role]:
 
     with untouched(block), torch.no_grad(), watching(note):
         output, maps = block.attend(*inputs)
-    shapes = [tuple(t.shape) for t in (*inputs, output) if isinstance(t, Tensor)]
+    shapes = [tuple(t.shape) for t in (*inputs[:1], output) if isinstance(t, Tensor)]
     sorted_maps = [m.flatten().sort().values for m in maps.values()]
     found = {}
     for name, value in seen.items():

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -11,7 +13,7 @@ from attention.pictures.making import block, noise, one_bright, spots, uniform
 
 CHANNELS, SIZE = 4, 12
 WEIGHTS = {
-    "reduce.weight": [[2, -1, 0.5, 0], [-1, 0.5, 1.5, 1]],
+    "reduce.weight": [[2, -1, 0.5, 0.5], [-1, 0.5, 1.5, 1]],
     "expand.weight": [[1, -0.8], [-1.2, 0.6], [0.3, 0.7], [-0.5, -0.6]],
 }
 
@@ -21,7 +23,7 @@ def _window(block: Any) -> None:
     i = torch.arange(7.0, dtype=torch.float64) - 3
     far = i[:, None] ** 2 + i[None] ** 2
     hat = (torch.exp(-far / 3) - 0.55 * torch.exp(-far / 8)).round(decimals=2)
-    block.conv.weight.copy_(torch.stack([0.6 * hat, hat]).round(decimals=2)[None])
+    block.conv.weight.copy_(torch.stack([1.2 * hat, 2 * hat]).round(decimals=2)[None])
 
 
 def picture() -> Picture:
@@ -30,6 +32,9 @@ def picture() -> Picture:
     def one(**options: Any) -> nn.Module:
         return block("cbam", CHANNELS, reduction=2, weights=WEIGHTS, then=_window, **options)
 
+    first = one(order="space-channel")
+    for name, zone in (("F1", "positions"), ("F2", "channels")):
+        first.steps[name] = replace(first.steps[name], zone=zone)
     corner = uniform(CHANNELS, SIZE, 0.1)
     corner[:, :2, 1:4, 2:5] = 0.9
     return made(
@@ -41,9 +46,13 @@ def picture() -> Picture:
             "noise": noise(CHANNELS, SIZE),
         },
         name="CBAM",
-        variants={"positions first": one(order="space-channel"), "side by side": one(order="parallel")},
+        variants={"positions first": first, "side by side": one(order="parallel")},
         symbols={"x": "F", "reduce": "W_0", "expand": "W_1", "conv.weight": r"f^{7×7}"},
-        ranges={"x": (0, 1), "F1": (0, 1), "F2": (0, 1), "t": (0, 1)},
+        ranges={"x": (0, 1), "z": (0, 1), "F1": (0, 1), "F2": (0, 1), "t": (0, 1)},
+        equations={
+            "Mc": "σ(<i>W</i><sub>1</sub> <i>h</i><sub>mean</sub> + <i>W</i><sub>1</sub> <i>h</i><sub>max</sub>)"
+        },
+        panels={"z": ("mean", "max"), "h": ("mean", "max"), "t": ("mean", "max")},
         title="Convolutional Block Attention Module",
         about="Weights chosen by hand, not trained; the 7 × 7 window answers to what is bright in its middle.",
     )

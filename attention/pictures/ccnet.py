@@ -69,8 +69,8 @@ def picture() -> Picture:
             "A2": weights.format("′"),
             "X2": "<i>A</i>′ <i>V</i>′ + <i>X</i>′",
         },
-        ranges={"x": (0, 1)},
+        ranges={"x": (0, 1), "X1": (-4, 4), "X2": (-4, 4)},
         title="Criss-cross attention",
         about="Weights chosen by hand, not trained. One channel, so that each position is one number. Q′, K′ and V′ "
-        "are computed from X′ with the same weights, and not drawn.",
+        "are computed from X′ with the same weights, and not drawn. X has a scale of its own.",
     )

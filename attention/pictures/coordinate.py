@@ -56,4 +56,5 @@ def picture() -> Picture:
         about="Weights chosen by hand, not trained.",
     )
     mean = "mean<sub><i>hw</i></sub>(<i>x</i>)"
-    return said(shown, "one mean", {"zh": mean, "zw": mean})
+    one = "the mean of the channel, once for each "
+    return said(shown, "one mean", {"zh": mean, "zw": mean}, {"zh": f"{one}row", "zw": f"{one}column"})

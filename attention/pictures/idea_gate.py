@@ -35,7 +35,6 @@ class Fixed(OneGate):
 
     def attend(self, x: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Weigh ``x`` by the same number, whatever is in it."""
-        self.step("z", x.mean((2, 3)))
         s = self.step("s", (w * 0.5 + b).sigmoid())
         return self.step("y", x * s[:, :, None, None]), {"gate": s}
 
@@ -46,14 +45,14 @@ def picture() -> Picture:
     return made(
         OneGate().double().eval(),
         {
-            "a spot": (spots(1, SIZE, 1.8), *numbers),
+            "a spot": (spots(1, SIZE, 1.8).clamp(min=0.05), *numbers),
             "bright": (uniform(1, SIZE, 0.8), *numbers),
             "stripes": (stripes(1, SIZE), *numbers),
         },
         name="gate",
         variants={"fixed weight": Fixed().double().eval()},
         ranges={"x": (0, 1), "z": (0, 1), "y": (0, 1), "w": (-10, 10), "b": (-5, 5)},
-        said={"x": "a feature map", "w": "how steep", "b": "from where on"},
+        said={"x": "a feature map", "w": "how steep", "b": "shift"},
         title="A gate: how much of this?",
-        about="Under Sliders the mean can be moved as a whole, and the two numbers w and b of the gate.",
+        about="Sliders add the same to all of x, and so to its mean, and move the two numbers w and b of the gate.",
     )

@@ -6,6 +6,7 @@ from torch import Tensor
 from attention.contract import Attention, Map, Step
 from attention.lab.live import Picture
 from attention.lab.live import picture as made
+from attention.pictures.making import said
 
 
 class Soft(Attention):
@@ -56,17 +57,17 @@ def picture() -> Picture:
         values = [[0.9], [0.6], [0.2], [-0.5], [-0.9]]
         return tuple(torch.tensor([each], dtype=torch.float64) for each in (q, keys, values, (tau,)))
 
-    return made(
+    shown = made(
         Soft().double().eval(),
-        {"looks right": given((1, 0), 0.3), "looks up": given((0, 1), 0.3), "cannot decide": given((0.1, 0.1), 1)},
+        {"looks right": given((1, 0), 0.3), "looks up": given((0, 1), 0.3), "cannot decide": given((0.3, 0.3), 1)},
         name="soft",
-        variants={"hard": Hard().double().eval(), "plain mean": Even().double().eval()},
+        variants={"the best alone": Hard().double().eval(), "plain mean": Even().double().eval()},
         symbols={"tau": r"\tau"},
         ranges={
             "q": (-1, 1),
             "K": (-1, 1),
             "V": (-1, 1),
-            "tau": (0.05, 2),
+            "tau": (0.01, 2),
             "a": (0, 1),
             "c": (-1, 1),
             "e": (-1.5, 1.5),
@@ -75,3 +76,5 @@ def picture() -> Picture:
         title="A query: from here, where?",
         about="Each row of K is the key of a place, each number of V its value; τ is the temperature.",
     )
+    said(shown, "the best alone", {"a": "1 where <i>e</i> is largest, 0 elsewhere"})
+    return said(shown, "plain mean", {"a": "⅕ each, whatever <i>e</i> is"})

@@ -100,16 +100,18 @@ def like(kind: type[nn.Module], own: nn.Module, *arguments: object, **options: A
     return made
 
 
-def said(shown: Picture, variant: str, equations: Mapping[str, str]) -> Picture:
-    """Give steps of one variant other equations than those of the others.
+def said(shown: Picture, variant: str, equations: Mapping[str, str], about: Mapping[str, str] | None = None) -> Picture:
+    """Give steps of one variant other equations, and other words, than those of the others.
 
     :param shown: the picture; it is changed.
     :param variant: its name.
     :param equations: HTML by the name of the step.
+    :param about: what the step's numbers are, by its name.
     :returns: the picture.
     """
     for each in shown.drawn[variant]:
         each.equation = equations.get(each.name, each.equation)
+        each.about = (about or {}).get(each.name, each.about)
     return shown
 
 

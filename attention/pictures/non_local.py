@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from attention.lab.live import Picture
 from attention.lab.live import picture as made
-from attention.pictures.making import block, noise, spots, uniform
+from attention.pictures.making import block, noise, said, spots, uniform
 
 CHANNELS, SIZE = 2, 5
 WEIGHTS = {"theta.weight": [[3, -3]], "phi.weight": [[3, -3]], "g.weight": [[1, 0.5]], "out.weight": [[0.8], [-0.6]]}
@@ -33,7 +33,7 @@ def picture() -> Picture:
                     held[name].copy_(torch.tensor(values, dtype=torch.float64).reshape(held[name].shape))
         return made
 
-    return made(
+    shown = made(
         one("embedded gaussian"),
         {
             "two kinds": _pairs(),
@@ -48,3 +48,5 @@ def picture() -> Picture:
         title="Non-local block",
         about="Weights chosen by hand, not trained. Each row of f is one position, each column one that it looks at.",
     )
+    pairs = "ReLU(<i>w<sub>f</sub></i><sup>T</sup>[<i>θ</i>, <i>φ</i>]) / 25"
+    return said(shown, "concatenation", {"f": pairs})

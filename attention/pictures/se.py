@@ -6,12 +6,12 @@ from torch import Tensor
 from attention.channel.se import SqueezeExcitation
 from attention.lab.live import Picture
 from attention.lab.live import picture as made
-from attention.pictures.making import block, noise, one_bright, spots, stripes
+from attention.pictures.making import block, noise, one_bright, said, spots, stripes
 
 CHANNELS, SIZE = 4, 8
 WEIGHTS = {
-    "reduce.weight": [[3.2, -2.4, 0, 0.8], [-1.8, 0, 3, -1.2]],
-    "expand.weight": [[2.2, -1.4], [0.3, 1.8], [-2.4, 1.1], [0.8, -1.9]],
+    "reduce.weight": [[1.6, -1.2, 0.6, 0.4], [-0.3, 0.9, 1.5, 0.9]],
+    "expand.weight": [[1.1, -0.7], [0.3, 0.9], [-1.2, 0.6], [0.4, -0.9]],
 }
 
 
@@ -42,13 +42,15 @@ def picture() -> Picture:
     for name, kind in (("softmax", Softmax), ("max, not mean", Largest)):
         variants[name] = kind(CHANNELS, reduction=2).double().eval()
         variants[name].load_state_dict(own.state_dict())
-    return made(
+    uneven = noise(CHANNELS, SIZE).clamp(max=0.95)
+    uneven[0, range(CHANNELS), (1, 5, 2, 6), (6, 2, 4, 1)] = 1.0  # one largest number in each channel
+    shown = made(
         own,
         {
             "one bright channel": one_bright(CHANNELS, SIZE),
             "spots": spots(CHANNELS, SIZE),
             "stripes": stripes(CHANNELS, SIZE),
-            "noise": noise(CHANNELS, SIZE),
+            "noise": uneven,
         },
         name="SE",
         variants=variants,
@@ -57,3 +59,4 @@ def picture() -> Picture:
         title="Squeeze-and-Excitation",
         about="Weights chosen by hand, not trained.",
     )
+    return said(shown, "max, not mean", {}, {"z": "the largest number of each channel"})

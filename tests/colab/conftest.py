@@ -9,7 +9,6 @@ import pytest
 
 import attention
 from attention.registry import entry
-from tests.book.conftest import browser  # noqa: F401
 from tests.colab.running import Colab, Run, contents
 from tools.chapters import ROOT, settings
 from tools.environments.colab_environment import FOLDER, brought, listed, site_packages

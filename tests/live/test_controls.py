@@ -63,8 +63,10 @@ def test_what_was_painted_moves_with_its_channel(se: Shown) -> None:
     slide(se, "add to u2", 0.1)
     se.page.mouse.click(*se.where("x", 64 + 3))
     assert se.inputs()[64 + 3] == pytest.approx(1)
+    slide(se, "add to u2", -0.2)
+    assert se.inputs()[64 + 3] == pytest.approx(0.7)
     slide(se, "add to u2", 0.3)
-    assert se.inputs()[64 + 3] == pytest.approx(1.2)
+    assert se.inputs()[64 + 3] == 1, "where the scale ends"
 
 
 def test_the_brush_has_a_slider(se: Shown) -> None:

@@ -139,11 +139,11 @@ def test_a_tap_paints(finger: Shown) -> None:
 
 def test_a_tap_only_points_where_one_wants_that(finger: Shown) -> None:
     before = finger.inputs()
-    finger.page.get_by_role("group", name="Touch to").get_by_role("button", name="point").tap()
+    finger.page.get_by_role("group", name="Press to").get_by_role("button", name="point").tap()
     finger.page.touchscreen.tap(*finger.where("x", 20))
     assert torch.equal(before, finger.inputs())
     assert finger.says.startswith("u1,3,5 is ")
-    finger.page.get_by_role("group", name="Touch to").get_by_role("button", name="paint").tap()
+    finger.page.get_by_role("group", name="Press to").get_by_role("button", name="paint").tap()
     finger.page.touchscreen.tap(*finger.where("x", 20))
     assert changed(before, finger.inputs()) == [20]
 
@@ -171,7 +171,7 @@ def test_a_finger_scrolls_the_page_over_all_that_it_does_not_paint_on(finger: Sh
     before = finger.inputs()
     assert moved("x", 20, 60) == 0, "a finger paints on the input"
     assert len(changed(before, finger.inputs())) > 2
-    page.get_by_role("group", name="Touch to").get_by_role("button", name="point").tap()
+    page.get_by_role("group", name="Press to").get_by_role("button", name="point").tap()
     before = finger.inputs()
     assert moved("x", 20, -150) > 50, "where it only points, it scrolls there too"
     assert torch.equal(before, finger.inputs())

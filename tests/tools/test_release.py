@@ -15,7 +15,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import attention
-from tools.chapters import ROOT, Settings, read, settings, tags, wheel_name, written
+from tools.chapters import ROOT, SETUP_TAGS, Settings, read, settings, tags, wheel_name, written
 from tools.publishing import release, site, version
 
 WHERE = Settings("https://book.example.org", "https://github.com/someone/book", "main", "pages")
@@ -86,7 +86,7 @@ def test_a_new_version_reaches_every_file(tmp_path: Path) -> None:
         was = nbformat.reads(before[Path(f"{entry.document}.ipynb")].decode(), 4)
         now = read(tree / f"{entry.document}.ipynb")
         differ = [b for a, b in zip(was.cells, now.cells, strict=True) if a != b]
-        assert [tags(cell) for cell in differ] == [["setup", "nbval-ignore-output"]]
+        assert [tags(cell) for cell in differ] == [list(SETUP_TAGS)]
         assert wheel_name("987.6.5") in differ[0].source
     assert python(tree, "-m", "tools.publishing.colab", "se").returncode == 0
     assert wheel_name("987.6.5") in (tree / "_build" / "colab" / "channel" / "se.ipynb").read_text()

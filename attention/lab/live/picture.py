@@ -46,6 +46,7 @@ class Drawn:
     :param low: the lower end of its scale.
     :param high: the upper end.
     :param equation: what it is computed from, as HTML.
+    :param panels: what its panels are called, where not by numbers.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Drawn:
     low: float = 0.0
     high: float = 1.0
     equation: str = ""
+    panels: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, texts and lists, as JSON takes them."""
@@ -74,6 +76,7 @@ class Drawn:
             "low": self.low,
             "high": self.high,
             "equation": self.equation,
+            "panels": list(self.panels),
         }
 
 
@@ -135,6 +138,7 @@ def picture(
     equations: Mapping[str, str] | None = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
     said: Mapping[str, str] | None = None,
+    panels: Mapping[str, tuple[str, ...]] | None = None,
     places: str = "",
     title: str = "",
     about: str = "",
@@ -149,6 +153,7 @@ def picture(
     :param equations: HTML for steps by name, where what is read off the run says too little.
     :param ranges: the ends of the scale of inputs and steps by name; by default what the inputs lead to, rounded up.
     :param said: what inputs are, by name; by default "what comes in".
+    :param panels: what the panels of steps are called, by the step's name; by default they are numbered.
     :param places: the step whose last axis holds coordinates (x, y) from −1 to 1 on the first input; drawn there.
     :param title: a heading; by default the class of the module.
     :param about: a sentence below the picture.
@@ -169,6 +174,9 @@ def picture(
     for option, names in options.items():
         if strange := sorted(set(names or ()) - set(known)):
             raise ValueError(f"{option}: {strange[0]!r} is not drawn; there are {', '.join(known)}")
+    for found in drawn.values():
+        for tensor in found:
+            tensor.panels = (panels or {}).get(tensor.name, ())
     for each, program in programs.items():
         _refuse_size(each, program, drawn[each], given)
     _scale(programs, drawn, presets, modules, ranges or {})

@@ -34,12 +34,14 @@ class _Box:
     step: tuple[int, int]
 
 
-def _box(layout: Layout, paint: bool) -> _Box:
+def _box(layout: Layout, paint: bool, named: bool) -> _Box:
     panels, rows, columns = layout.panels, layout.rows, layout.columns
     if layout.kind == "bars":
         high = 24 if rows <= 8 else 18 if rows <= 16 else max(8, min(18, 288 // rows))
         wide = 72 if panels > 1 else 88
-        return _Box(panels, wide, high, panels * (wide + _GAP) - _GAP, rows * high, 0, (wide + _GAP, rows * high))
+        top = _LABEL if named else 0
+        height = rows * high + top
+        return _Box(panels, wide, high, panels * (wide + _GAP) - _GAP, height, top, (wide + _GAP, height))
     across = panels if panels <= 3 else ceil(panels**0.5)
     side = 160 if panels == 1 else 84
     if layout.kind == "grid":
@@ -93,7 +95,7 @@ def _zone(zone: str, found: Sequence[Drawn], values: Sequence[Any]) -> tuple[str
     parts = [f'<text x="{_EDGE}" y="18" class="al-zone-name">{html.escape(zone)}</text>']
     x, y, widest, row = _EDGE, 26, 0, 0
     for each in found:
-        box = _box(each.layout, zone == "input")
+        box = _box(each.layout, zone == "input", bool(each.panels))
         lines = _wrapped(each.about, max(box.width, 90))
         width = max(box.width, 90)
         head = 24 + 13 * len(lines)
@@ -146,7 +148,8 @@ def _tensor(drawn: Drawn, box: _Box, values: Tensor) -> str:
         width, height = layout.columns * box.wide, layout.rows * box.high
         frames.append(f"M{left} {top}h{width}v{height}h{-width}z")
         if box.top:
-            labels.append(f'<text x="{left}" y="{top - 4}" class="al-small">{_label(layout, panel)}</text>')
+            label = drawn.panels[panel] if panel < len(drawn.panels) else _label(layout, panel)
+            labels.append(f'<text x="{left}" y="{top - 4}" class="al-small">{html.escape(label)}</text>')
         for row in range(layout.rows):
             levels = [level[panel, row, column] for column in range(layout.columns)]
             column = 0
@@ -187,10 +190,10 @@ def _level(share: float) -> int:
 
 
 def _bars(drawn: Drawn, box: _Box, numbers: list[float], reach: float) -> str:
-    parts, room = [], box.wide - 40
+    parts, room = [], box.wide - 46
     zero = room / 2 if drawn.low < 0 else 0.0
     for k, value in enumerate(numbers):
-        x, y = k // drawn.layout.rows * box.step[0], k % drawn.layout.rows * box.high
+        x, y = k // drawn.layout.rows * box.step[0], k % drawn.layout.rows * box.high + box.top
         length = max(-1.0, min(1.0, value / reach + 1e-9)) * (room / 2 if drawn.low < 0 else room)
         role = "negative" if length < 0 else drawn.role
         start = x + zero + min(0.0, length)
@@ -203,4 +206,6 @@ def _bars(drawn: Drawn, box: _Box, numbers: list[float], reach: float) -> str:
             text = f"{value + (value > 0) * 1e-9 - (value < 0) * 1e-9:.2f}".replace("-", "−")
             middle = y + box.high / 2 + 4
             parts.append(f'<text x="{x + box.wide - 2}" y="{middle:g}" class="al-number">{text}</text>')
+    for panel, name in enumerate(drawn.panels):
+        parts.append(f'<text x="{panel * box.step[0]}" y="11" class="al-small">{html.escape(name)}</text>')
     return "".join(parts)

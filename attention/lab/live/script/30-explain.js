@@ -3,7 +3,7 @@
 const explain = (() => {
   const { operations, broadcast, groups, listed, positive, pair, windows } = tensors;
   const LONGEST = 150; // characters; a longer formula is written with fewer terms, and then less deep
-  const SIZES = [[4, 6], [2, 6], [4, 3], [2, 3], [4, 1], [2, 1], [2, 0]]; // terms of a sum, and depth
+  const SIZES = [[4, 6], [2, 6], [1, 6], [4, 3], [2, 3], [1, 3], [4, 1], [2, 1], [2, 0]]; // terms of a sum, and depth
   const NAMES = {
     "relu.default": "ReLU", "sigmoid.default": "σ", "tanh.default": "tanh", "exp.default": "exp", "log.default": "log",
     "abs.default": "abs", "gelu.default": "GELU", "hardsigmoid.default": "hard σ", "hardswish.default": "hard swish",

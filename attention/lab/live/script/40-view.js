@@ -3,23 +3,29 @@
 const views = (() => {
   const LABEL = 15; // pixels above each grid for its number
   const GAP = 8;
-  const ROOM = 40; // beside a bar, for its number
+  const ROOM = 46; // beside a bar, for its number
 
   function parse(colour) {
     const hex = colour.trim().replace("#", "");
     const full = hex.length === 3 ? [...hex].map((c) => c + c).join("") : hex;
     return [0, 2, 4].map((i) => parseInt(full.slice(i, i + 2), 16));
   }
-  const mix = (a, b, share) => `rgb(${a.map((v, i) => Math.round(v + (b[i] - v) * share)).join(",")})`;
+  const blend = (a, b, share) => a.map((v, i) => Math.round(v + (b[i] - v) * share));
+  const mix = (a, b, share) => `rgb(${blend(a, b, share).join(",")})`;
+  const light = (rgb) => {
+    const [r, g, b] = rgb.map((v) => (v / 255 <= 0.03928 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const contrast = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
 
   // Where everything stands, in pixels. `room`: how much larger than in a column of 690 pixels things may be.
-  function geometry(layout, room, paint, narrow) {
+  function geometry(layout, room, paint, narrow, named) {
     const { kind, panels, rows, columns } = layout;
     const clamp = (v, low, high) => Math.max(low, Math.min(high, v));
     if (kind === "bars") {
       const high = rows <= 8 ? 24 : rows <= 16 ? 18 : clamp(Math.floor(288 / rows), 8, 18);
       const wide = Math.round((panels > 1 ? 72 : 88) * (narrow ? 1.4 : room));
-      return { kind, across: panels, wide, high, width: panels * (wide + GAP) - GAP, height: rows * high, top: 0, stepX: wide + GAP, stepY: rows * high };
+      return { kind, across: panels, wide, high, width: panels * (wide + GAP) - GAP, height: rows * high + (named ? LABEL : 0), top: named ? LABEL : 0, stepX: wide + GAP, stepY: rows * high + (named ? LABEL : 0) };
     }
     const row = panels <= 3 ? panels : Math.ceil(Math.sqrt(panels));
     const across = narrow && panels === 4 && !paint ? 4 : row;
@@ -38,7 +44,7 @@ const views = (() => {
   class View {
     constructor(drawn, canvas, room, paint, narrow) {
       Object.assign(this, { drawn, canvas, layout: drawn.layout });
-      this.place = geometry(drawn.layout, room, paint, narrow);
+      this.place = geometry(drawn.layout, room, paint, narrow, drawn.panels.length > 0);
       const ratio = Math.max(1, window.devicePixelRatio || 1);
       canvas.width = Math.ceil((this.place.width + 2) * ratio);
       canvas.height = Math.ceil((this.place.height + 2) * ratio);
@@ -61,6 +67,7 @@ const views = (() => {
 
     // A panel's number: of several axes, that of each.
     label(panel) {
+      if (this.drawn.panels[panel]) return this.drawn.panels[panel];
       const sizes = this.layout.last ? [] : this.layout.axes.slice(0, -2).flatMap(([, each]) => each);
       if (sizes.length < 2) return String(panel + 1);
       const found = [];
@@ -179,9 +186,12 @@ const views = (() => {
       g.fillStyle = mix(colours.back, share < 0 ? colours.negative : colour, share2);
       g.fillRect(x, y, w, h);
       if (w >= 30 && h >= 12) {
-        g.fillStyle = share2 > 0.55 ? mix(colours.back, colours.back, 0) : colours.ink;
+        const ground = blend(colours.back, share < 0 ? colours.negative : colour, share2);
+        const ink = contrast(colours.inkParts, ground) >= contrast(colours.back, ground) ? colours.inkParts : colours.back;
+        g.fillStyle = mix(ink, ink, 0);
         g.textAlign = "center";
-        g.fillText((Math.abs(value) < 9.995 ? value.toFixed(2) : value.toPrecision(3)).replace("-", "−"), x + w / 2, y + h / 2 + 0.5);
+        const digits = w < 38 && value < 0 ? 1 : 2;
+        g.fillText((Math.abs(value) < 9.995 ? value.toFixed(digits) : value.toPrecision(3)).replace("-", "−"), x + w / 2, y + h / 2 + 0.5);
       }
     }
 

@@ -107,7 +107,7 @@ const stages = (() => {
           this.build();
           [...this.root.querySelectorAll('[aria-label="Block"] button')].find((b) => b.textContent === focused)?.focus();
         }),
-        ...(paintable ? this.choice("Touch to", ["paint", "point"], this.painting ? 0 : 1, (i) => {
+        ...(paintable ? this.choice("Press to", ["paint", "point"], this.painting ? 0 : 1, (i) => {
           this.painting = i === 0;
           this.root.classList.toggle("al-pointing", !this.painting);
         }) : []),

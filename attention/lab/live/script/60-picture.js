@@ -2,6 +2,7 @@
 
 const pictures = (() => {
   const SLICE = 8; // milliseconds in which runs are made before the page gets its turn
+  const MORE = 0.1;
   const FAINT = 1e-6; // of the largest influence; less is none
 
   const unravel = (at, sizes) => {
@@ -27,7 +28,8 @@ const pictures = (() => {
       const values = this.inputs[each.input];
       const size = values.length / panels;
       const of = (p) => this.shifts.get(`${each.input}:${p}`) ?? 0;
-      values.forEach((_, k) => (values[k] = this.base[each.input][k] + of(-1) + of(Math.floor(k / size))));
+      const { low, high } = each.drawn; // what a slider adds ends where the scale ends
+      values.forEach((_, k) => (values[k] = Math.max(low, Math.min(high, this.base[each.input][k] + of(-1) + of(Math.floor(k / size))))));
     }
 
     paint(each, at) {
@@ -84,7 +86,7 @@ const pictures = (() => {
         section.classList.toggle("al-dim", this.zone > 0 && !own);
         section.classList.toggle("al-own", this.zone > 0 && own);
       }
-      if (this.zone) this.tell(this.tensors.filter((t) => t.drawn.zone === zone).map((t) => `${t.drawn.plain} is ${t.drawn.about}.`).join(" "));
+      if (this.pointed) this.follow();
       else this.rest();
     }
 
@@ -126,9 +128,13 @@ const pictures = (() => {
       this.hot = this.tensors.map(() => null);
       const after = new Set(this.run.after(id));
       const wanted = this.tensors.filter((each) => after.has(each.drawn.value));
-      const slopes = this.run.influence(this.values, id, at, wanted.map((each) => each.drawn.value));
-      wanted.forEach((each, i) => (this.hot[each.index] = this.strengths(slopes[i])));
-      const moved = wanted.map((each, i) => ({ each, count: this.hot[each.index].count, top: this.hot[each.index].top }));
+      // What 0.1 more does: told as it is, and marked.
+      const more = this.run.moved(this.values, id, at, MORE);
+      wanted.forEach((each) => {
+        const now = this.values[each.drawn.value].data;
+        this.hot[each.index] = this.strengths(more[each.drawn.value].data.map((v, k) => v - now[k]));
+      });
+      const moved = wanted.map((each) => ({ each, count: this.hot[each.index].count, top: this.hot[each.index].top }));
       if (tensor.input >= 0) {
         this.draw();
         this.report(moved, null);
@@ -178,6 +184,7 @@ const pictures = (() => {
         this.report(moved, from);
       };
       this.draw();
+      this.report(moved, null);
       work();
     }
 
@@ -212,16 +219,17 @@ const pictures = (() => {
       const { tensor, at, held } = this.pointed;
       const value = explain.number(this.values[tensor.drawn.value].data[at]);
       const parts = moved.map(({ each, count, top }) =>
-        count ? `${count} of ${this.hot[each.index].shares.length} numbers of ${each.drawn.symbol} (by up to ${explain.number(Math.abs(top) * 0.1)})` : `nothing of ${each.drawn.symbol}`,
+        count ? `${this.share(count, this.hot[each.index].shares.length, each)} (by up to ${explain.number(Math.abs(top))})` : `nothing of ${each.drawn.symbol}`,
       );
       let text = `<b>${this.called(tensor, at)} is ${value}.</b> `;
-      if (parts.length) text += `0.1 more of it moves ${parts.length > 1 ? `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}` : parts[0]}. `;
+      if (parts.length) text += `${MORE} more of it moves ${parts.length > 1 ? `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}` : parts[0]}. `;
       if (from)
         text += from.map(({ each, count, shares, best, top }) => {
           if (!count) return `Nothing in ${each.drawn.symbol} moves it just now.`;
+          const by = `${explain.number(top * MORE)} for ${MORE}`;
+          if (shares.length === 1) return `${each.drawn.symbol} moves it (${by}).`;
           const ties = shares.filter((v) => v > 0.999).length;
-          const by = `${explain.number(top * 0.1)} for 0.1`;
-          return `${count} of ${shares.length} numbers of ${each.drawn.symbol} move it, ${ties === count && count > 1 ? `all alike (${by})` : `most of all ${ties > 1 ? `${ties} of them, like ` : ""}${this.called(each, best)} (${by})`}.`;
+          return `${this.share(count, shares.length, each)} ${count === 1 ? "moves" : "move"} it, ${ties === count && count > 1 ? `all alike (${by})` : `most of all ${ties > 1 ? `${ties} of them, like ` : ""}${this.called(each, best)} (${by})`}.`;
         }).join(" ");
       this.seen.innerHTML = text + (held ? " <i>Held: press Escape or touch it again to let go.</i>" : "");
       if (tensor.input < 0) {
@@ -231,12 +239,22 @@ const pictures = (() => {
       this.announce(`${this.spoken(tensor, at)} is ${value}. ${this.seen.textContent.replace(/^.*?\. /, "")}`);
     }
 
+    share(count, all, each) {
+      return all === 1 ? each.drawn.symbol : `${count} of ${all} numbers of ${each.drawn.symbol}`;
+    }
+
+    // What is said while nothing is pointed at.
     rest() {
       if (!this.seen) return;
       this.line.innerHTML = "";
-      if (this.zone) return;
+      if (this.zone) {
+        const here = this.tensors.filter((each) => each.drawn.zone === this.stepNames[this.zone]);
+        this.tell(here.map((each) => `${each.drawn.plain} is ${each.drawn.about}.`).join(" "));
+        return;
+      }
       const first = this.tensors[0];
-      this.seen.innerHTML = `Point at any number: what it moves is outlined${this.tensors.length > 1 ? ", and what moves it" : ""}. Drag over ${first.drawn.symbol} to paint.`;
+      const paint = first.drawn.layout.kind === "bars" ? `Drag the bars of ${first.drawn.symbol}.` : `Drag over ${first.drawn.symbol} to paint.`;
+      this.seen.innerHTML = `Point at any number: what it moves is marked in pink, and so is what moves it. ${paint}`;
     }
     tell(text) {
       this.seen.textContent = text;
