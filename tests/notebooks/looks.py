@@ -44,6 +44,9 @@ def head(chapter: Chapter) -> Iterator[str]:
             yield f"cell {place}: the live picture's cell is {live_cell(chapter.name)!r}"
         if not set(LIVE_TAGS) <= set(tags(cells[place])):
             yield f"cell {place}: the live picture's cell is tagged {', '.join(LIVE_TAGS)}"
+        held = [output.get("data", {}).get("text/html", "") for output in cells[place].outputs]
+        if any("<script>" in "".join(html) for html in held):
+            yield f"cell {place}: the live picture is kept as data, without its script; run: make execute"
 
 
 @rule

@@ -133,6 +133,7 @@ def _drop(text: str) -> Change:
     return change
 
 
+SCRIPT = new_output("display_data", {"text/html": "<div></div><script>\n1\n</script>", "text/plain": "[live picture]"})
 FIGURE = {"image/png": sample.PNG, "text/plain": "A figure."}
 BROKEN: dict[str, tuple[str, Change, str]] = {
     "a second title": ("head", _add("# Another"), "stands once"),
@@ -144,6 +145,7 @@ BROKEN: dict[str, tuple[str, Change, str]] = {
     "no live picture": ("head", _drop("pictures.show"), "the live picture is in the third cell"),
     "a live picture further down": ("head", lambda m: m.cells.insert(5, m.cells.pop(2)), "in the third cell"),
     "another live picture": ("head", _set_code(1, 'pictures.show("se")'), "the live picture's cell is 'from"),
+    "a live picture with its script": ("head", _outputs(1, SCRIPT), "without its script"),
     "a live picture that is compared": ("head", _tag(1, "live"), "is tagged live, nbval-ignore-output"),
     "much code": ("little_code", _longer(5, 100), "lines of code before the exercises"),
     "many cells": ("little_code", _longer(1, 70), "cells of code before the exercises"),
