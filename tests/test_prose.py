@@ -162,8 +162,9 @@ def test_pictures_exist_and_have_alt_text(page: Path) -> None:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], dict[str, Any]]:
-    """Run the Python of a page from top to bottom, as a module; return what it defines."""
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Path], dict[str, Any]]:
+    """Run the Python of a page from top to bottom, as a module, in a folder of its own; return what it defines."""
+    monkeypatch.chdir(tmp_path)
 
     def run(page: Path) -> dict[str, Any]:
         module = ModuleType(f"page_{page.stem}")
