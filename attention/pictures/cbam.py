@@ -1,8 +1,7 @@
 """The live picture of CBAM."""
 
-from typing import Any
-
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
