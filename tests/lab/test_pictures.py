@@ -10,6 +10,7 @@ import torch
 from attention import pictures, registry
 from attention.lab.live import Picture, markup
 from attention.pictures.making import like, weighted
+from tools import chapters
 
 MECHANISMS = [name for name, entry in registry.entries().items() if entry.built]
 
@@ -219,3 +220,12 @@ def test_the_windows_of_gam_and_bam_are_as_large_as_their_kernels():
 def test_a_channel_moves_only_its_group_in_sge_and_shuffle_attention():
     assert moved("sge", "two groups", "a", 0) == 36  # of 72
     assert moved("shuffle", "SA", "y", 0) == 25
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in chapters.written()])
+def test_a_chapter_holds_its_picture_as_it_is(name: str) -> None:
+    """Its output is not compared when the chapter is run again, for Jupyter and Colab add the script."""
+    notebook = chapters.read(chapters.notebook_path(registry.entry(name)))
+    (cell,) = [cell for cell in notebook.cells if "live" in chapters.tags(cell)]
+    (output,) = [each for each in cell.outputs if "text/html" in each.get("data", {})]
+    assert "".join(output["data"]["text/html"]) == markup(made(name)), f"run: make execute NAME={name}"
