@@ -1,6 +1,5 @@
 """The live picture of the non-local block."""
 
-import torch
 from torch import Tensor, nn
 
 from attention.lab.live import Picture
@@ -8,7 +7,8 @@ from attention.lab.live import picture as made
 from attention.pictures.making import block, noise, said, spots, uniform
 
 CHANNELS, SIZE = 2, 5
-WEIGHTS = {"theta.weight": [[3, -3]], "phi.weight": [[3, -3]], "g.weight": [[1, 0.5]], "out.weight": [[0.8], [-0.6]]}
+READ = {"g.weight": [[1, 0.5]], "out.weight": [[0.8], [-0.6]]}
+EMBEDDED = {"theta.weight": [[3, -3]], "phi.weight": [[3, -3]]}
 
 
 def _pairs() -> Tensor:
@@ -25,13 +25,8 @@ def picture() -> Picture:
     """Make the picture."""
 
     def one(similarity: str) -> nn.Module:
-        made = block("non_local", CHANNELS, similarity=similarity, seed=3, gain=1.5)
-        held = dict(made.named_parameters())
-        with torch.no_grad():
-            for name, values in WEIGHTS.items():
-                if name in held:
-                    held[name].copy_(torch.tensor(values, dtype=torch.float64).reshape(held[name].shape))
-        return made
+        embedded = {} if similarity == "gaussian" else EMBEDDED
+        return block("non_local", CHANNELS, similarity=similarity, seed=3, gain=1.5, weights=READ | embedded)
 
     shown = made(
         one("embedded gaussian"),

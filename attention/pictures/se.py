@@ -6,7 +6,7 @@ from torch import Tensor
 from attention.channel.se import SqueezeExcitation
 from attention.lab.live import Picture
 from attention.lab.live import picture as made
-from attention.pictures.making import block, noise, one_bright, said, spots, stripes
+from attention.pictures.making import block, like, noise, one_bright, said, spots, stripes
 
 CHANNELS, SIZE = 4, 8
 WEIGHTS = {
@@ -38,10 +38,7 @@ class Largest(SqueezeExcitation):
 def picture() -> Picture:
     """Make the picture."""
     own = block("se", CHANNELS, reduction=2, weights=WEIGHTS)
-    variants = {}
-    for name, kind in (("softmax", Softmax), ("max, not mean", Largest)):
-        variants[name] = kind(CHANNELS, reduction=2).double().eval()
-        variants[name].load_state_dict(own.state_dict())
+    others = {"softmax": Softmax, "max, not mean": Largest}
     uneven = noise(CHANNELS, SIZE).clamp(max=0.95)
     uneven[0, range(CHANNELS), (1, 5, 2, 6), (6, 2, 4, 1)] = 1.0  # one largest number in each channel
     shown = made(
@@ -53,7 +50,7 @@ def picture() -> Picture:
             "noise": uneven,
         },
         name="SE",
-        variants=variants,
+        variants={name: like(kind, own, CHANNELS, reduction=2) for name, kind in others.items()},
         symbols={"x": "u", "reduce": "W_1", "expand": "W_2"},
         ranges={"x": (0, 1), "z": (0, 1), "y": (0, 1)},
         title="Squeeze-and-Excitation",

@@ -6,6 +6,7 @@ import pytest
 
 from attention.lab.live import style
 from attention.lab.roles import COLOURS
+from tests.lab.contrast import contrast
 
 LIGHT, DARK = ("#ffffff",), ("#121212", "#14181e")
 
@@ -14,18 +15,6 @@ def blocks() -> list[dict[str, str]]:
     """Return the colours that each block of the style sheet sets, in its order: light, then dark."""
     found = [dict(re.findall(r"--al-([a-z]+): (#[0-9a-f]{6})", block)) for block in re.findall(r"\{[^{}]*\}", style())]
     return [each for each in found if len(each) > 1]
-
-
-def contrast(first: str, second: str) -> float:
-    """Return the ratio of contrast of two colours, as the guidelines for web content define it."""
-
-    def light(colour: str) -> float:
-        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        red, green, blue = (p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
-        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-    high, low = sorted((light(first), light(second)), reverse=True)
-    return (high + 0.05) / (low + 0.05)
 
 
 def test_the_roles_have_their_colours() -> None:

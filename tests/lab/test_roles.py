@@ -11,24 +11,10 @@ import attention
 from attention.contract import Attention, Map, Step
 from attention.lab import roles
 from attention.lab.shapes.painter import PILL, ZONE
+from tests.lab.contrast import channels, contrast
 from tools.chapters import ROOT
 
 CSS = (ROOT / "book" / "_static" / "book.css").read_text(encoding="utf-8")
-
-
-def channels(colour: str) -> list[int]:
-    return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-
-
-def luminance(colour: str) -> float:
-    """WCAG's relative luminance."""
-    parts = [c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in channels(colour)]
-    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
-
-
-def contrast(one: str, other: str) -> float:
-    high, low = sorted((luminance(one), luminance(other)), reverse=True)
-    return (high + 0.05) / (low + 0.05)
 
 
 def test_the_measure_of_contrast_is_that_of_the_guidelines() -> None:

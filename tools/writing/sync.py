@@ -301,9 +301,9 @@ def pictured() -> list[str]:
 
 def left(root: Path) -> list[Path]:
     """Return pages, drawings and live pictures of blocks that have their chapter by now."""
-    names = {entry.name for entry in built()}
+    names, live_names = {entry.name for entry in built()}, set(pictured())
     files = [*(root / BLOCKS).glob("*.md"), *(root / DRAWINGS).glob("*.svg")]
-    pictures = [path for path in (root / LIVE).glob("*.html") if path.stem not in pictured()]
+    pictures = [path for path in (root / LIVE).glob("*.html") if path.stem not in live_names]
     return sorted([path for path in files if path.stem.removesuffix(NARROW) not in names] + pictures)
 
 

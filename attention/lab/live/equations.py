@@ -144,11 +144,10 @@ class _Writer:
         symbols: Mapping[str, str],
         start: int,
     ) -> None:
-        self.program, self.names, self.letters, self.symbols = program, names, letters, symbols
-        self.start = start
-        own = root(program, start)
-        self.names = {**{root(program, place): name for place, name in names.items()}, **names}
-        self.names = {place: name for place, name in self.names.items() if place != start and place != own}
+        self.program, self.letters, self.symbols = program, letters, symbols
+        every = {**{root(program, place): name for place, name in names.items()}, **names}
+        own = (start, root(program, start))
+        self.names = {place: name for place, name in every.items() if place not in own}
 
     def drawn(self, value: int) -> list[int]:
         """List the drawn values that one is made of, in the order of the run."""

@@ -284,10 +284,10 @@ class _Maker:
         """Draw what lies between two layers: it has no symbol in most papers, and decides all the same."""
         found: list[Drawn] = []
         for place, value in enumerate(program.values):
-            follows = {each for each in range(place, len(program.values)) if _reaches(program, place, each)}
-            if value.operation not in _BENT or place in taken or follows & taken == set():
+            if value.operation not in _BENT or place in taken or prod(value.shape) > 64:
                 continue
-            if prod(value.shape) > 64 or any(root(program, place) == root(program, each) for each in taken):
+            follows = _after(program, place)
+            if not follows & taken or any(root(program, place) == root(program, each) for each in taken):
                 continue
             zone = next(each.zone for each in sorted(steps, key=lambda each: each.value) if each.value in follows)
             tex = self.symbols.get(f"hidden_{len(found) + 1}", "h" + "'" * len(found))
@@ -310,24 +310,19 @@ class _Maker:
             made = [place for place in made if program.values[place].operation in _BENT | {"_softmax.default"}]
         made = made[-_UNNAMED + 1 :]
         found = [
-            self._bare(program, place, f"a_{{{number}}}", "inside", program.values[place].operation, "hidden")
+            self._bare(program, place, f"a_{{{number}}}", "inside", "an operation inside", "hidden")
             for number, place in enumerate(made, start=1)
         ]
-        for each in found:
-            each.about = "an operation inside"
         return [*found, self._bare(program, program.output, "y", "output", "what comes out", "feature")]
 
 
-def _reaches(program: Program, source: int, target: int) -> bool:
-    open_, seen = [target], set()
-    while open_:
-        each = open_.pop()
-        if each == source:
-            return True
-        new = [one for one in program.values[each].sources if one >= source and one not in seen]
-        seen.update(new)
-        open_ += new
-    return False
+def _after(program: Program, value: int) -> set[int]:
+    """Find a value and all that follows from it."""
+    found = {value}
+    for place in range(value + 1, len(program.values)):
+        if not found.isdisjoint(program.values[place].sources):
+            found.add(place)
+    return found
 
 
 def _refuse_size(name: str, program: Program, drawn: list[Drawn], given: tuple[Tensor, ...]) -> None:

@@ -242,5 +242,5 @@ const tensors = (() => {
     },
   };
 
-  return { operations, size, strides, gathered, broadcast, groups, listed, positive, pair, windows };
+  return { operations };
 })();

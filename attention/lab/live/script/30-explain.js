@@ -1,7 +1,8 @@
 // How one number is computed: a formula with symbols, and the same with numbers.
 
 const explain = (() => {
-  const { operations, broadcast, groups, listed, positive, pair, windows } = tensors;
+  const { operations } = tensors;
+  const { broadcast, groups, listed, positive, pair, size } = numbers;
   const LONGEST = 150; // characters; a longer formula is written with fewer terms, and then less deep
   const SIZES = [[4, 6], [2, 6], [1, 6], [4, 3], [2, 3], [1, 3], [4, 1], [2, 1], [2, 0]]; // terms of a sum, and depth
   const NAMES = {
@@ -57,7 +58,7 @@ const explain = (() => {
       const [p, q] = [wrapped(a, 2), wrapped(b, 2)];
       return { symbols: `${p.symbols} · ${q.symbols}`, numbers: `${p.numbers} · ${q.numbers}`, binds: 2 };
     };
-    const iota = (shape) => ({ shape, data: Float64Array.from({ length: tensors.size(shape) }, (_, k) => k) });
+    const iota = (shape) => ({ shape, data: Float64Array.from({ length: size(shape) }, (_, k) => k) });
     const within = (t, shape, k) => (t.shape.join() === shape.join() ? k : broadcast(t.shape, shape)[k]);
 
     function made(i, k, depth) {

@@ -11,7 +11,8 @@ const views = (() => {
     return [0, 2, 4].map((i) => parseInt(full.slice(i, i + 2), 16));
   }
   const blend = (a, b, share) => a.map((v, i) => Math.round(v + (b[i] - v) * share));
-  const mix = (a, b, share) => `rgb(${blend(a, b, share).join(",")})`;
+  const css = (rgb) => `rgb(${rgb.join(",")})`;
+  const mix = (a, b, share) => css(blend(a, b, share));
   const light = (rgb) => {
     const [r, g, b] = rgb.map((v) => (v / 255 <= 0.03928 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
@@ -173,7 +174,7 @@ const views = (() => {
         const length = share * (low < 0 ? room / 2 : room);
         g.fillStyle = mix(colours.back, colours.inkParts, 0.09);
         g.fillRect(x, y + 2, room, h - 4);
-        g.fillStyle = mix(colours.back, share < 0 ? colours.negative : colour, 1);
+        g.fillStyle = css(share < 0 ? colours.negative : colour);
         g.fillRect(x + zero + Math.min(0, length), y + 2, Math.max(1, Math.abs(length)), h - 4);
         if (h >= 12) {
           g.fillStyle = colours.ink;
@@ -188,7 +189,7 @@ const views = (() => {
       if (w >= 30 && h >= 12) {
         const ground = blend(colours.back, share < 0 ? colours.negative : colour, share2);
         const ink = contrast(colours.inkParts, ground) >= contrast(colours.back, ground) ? colours.inkParts : colours.back;
-        g.fillStyle = mix(ink, ink, 0);
+        g.fillStyle = css(ink);
         g.textAlign = "center";
         const digits = w < 38 && value < 0 ? 1 : 2;
         g.fillText((Math.abs(value) < 9.995 ? value.toFixed(digits) : value.toPrecision(3)).replace("-", "−"), x + w / 2, y + h / 2 + 0.5);
@@ -207,7 +208,7 @@ const views = (() => {
         g.beginPath();
         g.rect(left - 3, top - 3, w + 6, h + 6);
         g.clip();
-        g.strokeStyle = mix(colours.back, colours.map, 1);
+        g.strokeStyle = css(colours.map);
         g.fillStyle = g.strokeStyle;
         g.lineWidth = 2;
         g.beginPath();

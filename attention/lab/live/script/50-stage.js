@@ -23,7 +23,6 @@ const stages = (() => {
       this.pointed = null; // {tensor, at, held}
       this.painting = true;
       this.token = 0;
-      this.listen = new AbortController();
       this.load();
       this.build();
       this.watch();

@@ -23,18 +23,22 @@ const pictures = (() => {
       return each.brush ?? each.drawn.high;
     }
 
-    shift(each) {
-      const { panels } = each.drawn.layout;
-      const values = this.inputs[each.input];
-      const size = values.length / panels;
+    // What the sliders add to a number: to its channel, and to all.
+    added(each, at) {
+      const size = this.inputs[each.input].length / each.drawn.layout.panels;
       const of = (p) => this.shifts.get(`${each.input}:${p}`) ?? 0;
+      return of(-1) + of(Math.floor(at / size));
+    }
+
+    shift(each) {
+      const values = this.inputs[each.input];
       const { low, high } = each.drawn; // what a slider adds ends where the scale ends
-      values.forEach((_, k) => (values[k] = Math.max(low, Math.min(high, this.base[each.input][k] + of(-1) + of(Math.floor(k / size))))));
+      values.forEach((_, k) => (values[k] = Math.max(low, Math.min(high, this.base[each.input][k] + this.added(each, k)))));
     }
 
     paint(each, at) {
       this.inputs[each.input][at] = this.ink;
-      this.base[each.input][at] = this.ink - (this.shifts.get(`${each.input}:-1`) ?? 0) - (this.shifts.get(`${each.input}:${Math.floor(at / (this.inputs[each.input].length / each.drawn.layout.panels))}`) ?? 0);
+      this.base[each.input][at] = this.ink - this.added(each, at);
       this.update();
     }
 
