@@ -127,4 +127,4 @@ def title(cell: nbformat.NotebookNode) -> str:
 
 def live_cell(name: str) -> str:
     """Write the cell that shows a mechanism's live picture."""
-    return f'from attention import pictures\n\npictures.show("{name}")'
+    return f'from attention import pictures\nfrom attention.lab import live\n\nlive.show(pictures.make("{name}"))'

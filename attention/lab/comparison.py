@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from attention.lab.tables import Table
+
 __all__ = ["Comparison", "Interval", "Run"]
 
 
@@ -163,27 +165,21 @@ class Comparison:
         pair = self.scores(first), self.scores(second)
         return Interval.paired(*pair, level=level, first=first, second=second, measure=self.measure)
 
-    def table(self, digits: int = 2) -> str:
-        """Return mean, spread, lowest and highest score and the number of parameters of each model, as text.
+    def table(self, digits: int = 2) -> Table:
+        """Return mean, standard deviation, lowest and highest score and the number of parameters of each model.
 
         :param digits: of the scores, after the point; the spread gets one more.
         """
-        rows = [("model", "mean", "spread", "lowest", "highest", "parameters")]
+        head = ("model", "mean", "std", "lowest", "highest", "parameters")
+        rows = []
         for name in self.names:
             scores = self.scores(name)
             spread = "–" if len(scores) < 2 else f"{self.spread(name):.{digits + 1}f}"
             told = (f"{score:.{digits}f}" for score in (min(scores), max(scores)))
             rows.append((name, f"{self.mean(name):.{digits}f}", spread, *told, f"{self.of(name)[0].parameters:,}"))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(
-                cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in rows
-        ]
         seeds = f"{len(self.seeds)} seed" + ("s" if len(self.seeds) > 1 else "")
-        lines.append(f"{self.measure} on {self.task}; chance {self.chance:.2f}; {seeds}, {self.steps} steps each")
-        return "\n".join(lines)
+        note = f"{self.measure} on {self.task}; chance {self.chance:.2f}; {seeds}, {self.steps} steps each"
+        return Table(head, tuple(rows), note)
 
     def plot(
         self,

@@ -7,8 +7,10 @@
 * ``one_run(budget, **run)``: what one run gives, as JSON takes it.
 * ``summary(results, budget)``: the whole experiment, from the results of all runs in the order of ``runs``.
 
-``make record NAME=<name>`` runs it and writes ``record.json`` beside it, which travels in the package. Here is what
-reads, writes and judges that file; what runs a comparison is a tool of the repository.
+``make record NAME=<name>`` runs it and writes ``record.json`` beside it, which travels in the package. A chapter with
+a second question has a second script, ``record_<what>.py``, whose record is ``<name>.<what>`` and lies in
+``record_<what>.json``: what answers one question is not run again for another. Here is what reads, writes and judges
+these files; what runs a comparison is a tool of the repository.
 """
 
 import ast
@@ -28,7 +30,7 @@ import torch
 
 from attention.lab.session import Budget
 
-__all__ = ["code_hash", "hashes", "keep", "load", "made", "origin", "stale", "write"]
+__all__ = ["called", "code_hash", "hashes", "keep", "load", "made", "origin", "stale", "write"]
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _NOTHING = frozenset({"ctx", "kind", "type_comment"})  # fields that change no behaviour
@@ -92,18 +94,27 @@ def keep(path: str | Path, kept: dict[str, Any]) -> None:
 def load(name: str | Path) -> dict[str, Any]:
     """Read a record.
 
-    :param name: a chapter's name, whose record lies in the package; or the path of a file that ends in ``.json``.
+    :param name: a chapter's name, or ``<name>.<what>`` for a further record of it, which lie in the package; or the
+        path of a file that ends in ``.json``.
     :returns: ``made`` (date, budget, device, versions, commit, and ``seconds``: the runs' own times, added up; records
         of November 2026 have the time from the start to the end instead), ``code`` and ``experiment``.
     :raises FileNotFoundError: where there is none, saying how to make it.
     """
     if str(name).endswith(".json"):
-        path, chapter = Path(name), Path(name).resolve().parent.name
+        path, known = Path(name), called(Path(name))
     else:
-        path, chapter = resources("attention").joinpath("experiments", str(name), "record.json"), str(name)
+        chapter, _, what = str(name).partition(".")
+        file = f"record_{what}.json" if what else "record.json"
+        path, known = resources("attention").joinpath("experiments", chapter, file), str(name)
     if not path.is_file():
-        raise FileNotFoundError(f"there is no record of {str(name)!r}; `make record NAME={chapter}`")
+        raise FileNotFoundError(f"there is no record of {str(name)!r}; `make record NAME={known}`")
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def called(path: Path) -> str:
+    """Return the name of a record, ``se`` or ``se.<what>``, from the path of its script or of its JSON."""
+    what = path.stem.removeprefix("record").removeprefix("_")
+    return path.resolve().parent.name + (f".{what}" if what else "")
 
 
 def origin(kept: dict[str, Any]) -> str:
@@ -129,8 +140,8 @@ def stale(path: str | Path) -> str | None:
             changed.append(f"{name} has changed")
     if not changed:
         return None
-    chapter = path.parent.name
-    return f"the record of {chapter} is stale: {', '.join(changed)} since it was made; run `make record NAME={chapter}`"
+    name = called(path)
+    return f"the record of {name} is stale: {', '.join(changed)} since it was made; run `make record NAME={name}`"
 
 
 def code_hash(paths: Iterable[str | Path]) -> str:

@@ -1,7 +1,8 @@
 """The live picture of each mechanism: a small block with weights that show what it does, and inputs to try.
 
 >>> from attention import pictures
->>> pictures.show("se")
+>>> from attention.lab import live
+>>> live.show(pictures.make("se"))
 
 One file a mechanism, of its name, with a function ``picture``; and ``idea_gate`` and ``idea_query``, the pictures of
 the page on the idea.
@@ -10,10 +11,9 @@ the page on the idea.
 from importlib import import_module
 from importlib.resources import files
 
-from attention.lab import live
 from attention.lab.live import Picture
 
-__all__ = ["make", "names", "show"]
+__all__ = ["make", "names"]
 
 _SHARED = ("__init__", "making")
 
@@ -34,12 +34,3 @@ def make(name: str) -> Picture:
         raise ValueError(f"name={name!r} has no picture; there are {', '.join(names())}")
     made: Picture = import_module(f"attention.pictures.{name}").picture()
     return made
-
-
-def show(name: str) -> None:
-    """Show a picture in a notebook.
-
-    :param name: of the mechanism, as the registry has it: ``"se"``.
-    :raises ValueError: for a name that has no picture.
-    """
-    live.show(make(name))

@@ -168,7 +168,7 @@ def test_a_picture_that_does_not_exist_is_named() -> None:
     with pytest.raises(ValueError, match=r"name='nobody' has no picture; there are .*\bse\b"):
         pictures.make("nobody")
     with pytest.raises(ValueError, match="name='making' has no picture"):
-        pictures.show("making")
+        pictures.make("making")
 
 
 def test_a_picture_of_the_package_is_made_anew_each_time() -> None:

@@ -171,10 +171,19 @@ def test_a_chapter_s_record_lies_in_the_package():
     assert record.load("se") == record.load(path) == record.load(str(path))
 
 
+@pytest.mark.parametrize(
+    ("file", "name"), [("record.json", "toy"), ("record.py", "toy"), ("record_depth.json", "toy.depth")]
+)
+def test_a_record_is_called_by_its_chapter_and_what_it_asks(tmp_path, file, name):
+    assert record.called(tmp_path / "toy" / file) == name
+
+
 def test_a_record_that_is_not_there_says_how_it_is_made(tmp_path):
     for name in ("nothing", tmp_path / "nothing" / "record.json"):
         with pytest.raises(FileNotFoundError, match=f"no record of '{name}'; `make record NAME=nothing`"):
             record.load(name)
+    with pytest.raises(FileNotFoundError, match=r"'se\.nothing'; `make record NAME=se\.nothing`"):
+        record.load("se.nothing")
 
 
 # The chapter on SE

@@ -233,23 +233,24 @@ def _hinted(chapter: Chapter) -> set[str]:
 @rule
 def record_is_current(chapter: Chapter) -> Iterator[str]:
     """What was recorded was recorded by the code that is there now."""
-    script, path = (chapter.experiments / name for name in ("record.py", "record.json"))
-    if script.exists() != path.exists():
-        yield f"{script.name} and {path.name} belong together, and one is missing: make record NAME={chapter.name}"
-    elif path.exists():
-        from attention.lab import record
+    from attention.lab import record
 
-        if why := record.stale(path):
+    for script in sorted({path.with_suffix(".py") for path in chapter.experiments.glob("record*.*")}):
+        path = script.with_suffix(".json")
+        if script.exists() != path.exists():
+            name = record.called(script)
+            yield f"{script.name} and {path.name} belong together, and one is missing: make record NAME={name}"
+        elif why := record.stale(path):
             yield why
 
 
 @rule
 def record_is_small(chapter: Chapter) -> Iterator[str]:
     """A record keeps what the chapter shows: every reader's installation carries it."""
-    path = chapter.experiments / "record.json"
-    count = len(gzip.compress(path.read_bytes())) if path.exists() else 0
-    if count > RECORD_BYTES:
-        yield f"the record has {count:,} bytes when compressed; allowed: {RECORD_BYTES:,}"
+    for path in sorted(chapter.experiments.glob("record*.json")):
+        count = len(gzip.compress(path.read_bytes()))
+        if count > RECORD_BYTES:
+            yield f"{path.name} has {count:,} bytes when compressed; allowed: {RECORD_BYTES:,}"
 
 
 def _joined(value: str | list[str]) -> str:

@@ -142,9 +142,9 @@ BROKEN: dict[str, tuple[str, Change, str]] = {
     "a card further down": ("head", lambda m: m.cells.insert(6, m.cells.pop(3)), "between the set-up and the first"),
     "the set-up further down": ("head", lambda m: m.cells.insert(3, m.cells.pop(1)), "the second cell is the set-up"),
     "a set-up cell that shows": ("head", _tag(0, "setup", "nbval-ignore-output"), "the second cell is the set-up"),
-    "no live picture": ("head", _drop("pictures.show"), "the live picture is in the third cell"),
+    "no live picture": ("head", _drop("live.show"), "the live picture is in the third cell"),
     "a live picture further down": ("head", lambda m: m.cells.insert(5, m.cells.pop(2)), "in the third cell"),
-    "another live picture": ("head", _set_code(1, 'pictures.show("se")'), "the live picture's cell is 'from"),
+    "another live picture": ("head", _set_code(1, 'live.show("se")'), "the live picture's cell is 'from"),
     "a live picture with its script": ("head", _outputs(1, SCRIPT), "without its script"),
     "a live picture that is compared": ("head", _tag(1, "live"), "is tagged live, nbval-ignore-output"),
     "much code": ("little_code", _longer(5, 100), "lines of code before the exercises"),
@@ -308,7 +308,12 @@ def test_record_script_and_result_belong_together(tmp_path: Path) -> None:
     assert not list(rules.record_is_small(chapter))
     chapter.experiments.mkdir(parents=True)
     (chapter.experiments / "record.py").write_text("")
-    assert "one is missing" in "\n".join(rules.record_is_current(chapter))
+    assert "one is missing: make record NAME=made" in "\n".join(rules.record_is_current(chapter))
+    (chapter.experiments / "record.py").unlink()
+    (chapter.experiments / "record_depth.json").write_text("{}")
+    (said,) = rules.record_is_current(chapter)
+    assert said.startswith("record_depth.py and record_depth.json")
+    assert said.endswith("NAME=made.depth")
 
 
 def test_stale_record_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -310,6 +310,16 @@ def test_a_recording_that_was_killed_is_taken_up(house: Path) -> None:
     assert (made["made"]["seconds"], made["made"]["commit"]) == (round(sum(seconds)), "0123")
 
 
+def test_a_chapter_may_have_a_second_record(house: Path) -> None:
+    room = house / "attention" / "experiments" / "toy"
+    (room / "record_twice.py").write_text(SCRIPT.replace('result["score"]', '2 * result["score"]'))
+    assert _command(house, "toy.twice", "--budget", "cpu", "--jobs", "1", "--commit", "0").returncode == 0
+    assert not (room / "record.json").exists()
+    made = record.load(room / "record_twice.json")
+    assert made["experiment"] == {"scores": [4, 6, 8, 10, 12, 14]}
+    assert list(made["code"])[-1] == "attention/experiments/toy/record_twice.py"
+
+
 def test_the_command_sets_aside_what_it_is_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = tmp_path / "se.smoke.jsonl"
     kept.write_text("old")

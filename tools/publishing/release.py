@@ -236,13 +236,15 @@ def check_same(wheel: Path, sdist: Path) -> Outcome:
 
 def check_install(wheel: Path, root: Path) -> Outcome:
     """Install the wheel as a chapter does, into an empty folder, and import every module from there."""
+    from attention.lab.record import called
+
     with tempfile.TemporaryDirectory() as folder:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
         done = subprocess.run([*pip, "--no-index", "--target", folder, str(wheel)], capture_output=True, text=True)
         if done.returncode:
             return Outcome([f"it does not install: {done.stderr.strip()[-500:]}"])
         held = map(PurePosixPath, contents(wheel))
-        records = [name.parent.name for name in held if name.match("attention/experiments/*/record.json")]
+        records = [called(Path(name)) for name in held if name.match("attention/experiments/*/record*.json")]
         command = [sys.executable, "-P", "-c", _IMPORT, folder, version(root), *records]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -46,8 +46,8 @@ def confirm(script: Path, code: list[str], run: dict[str, Any], name: str, root:
     :returns: what to tell.
     :raises SystemExit: where the results differ, or the code that made the record cannot be had.
     """
-    target, now = script.with_name("record.json"), script.relative_to(root).as_posix()
-    kept, title = record.load(target), f"the record of {script.parent.name}"
+    target, now = script.with_suffix(".json"), script.relative_to(root).as_posix()
+    kept, title = record.load(target), f"the record of {record.called(script)}"
     today = record.hashes([*code, now], root)  # before it runs: what is changed meanwhile is not confirmed
     with tempfile.TemporaryDirectory() as folder:
         commit = _unpack(kept, root, Path(folder))

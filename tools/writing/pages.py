@@ -112,7 +112,7 @@ def page(entry: Entry, card: str, drawn: Drawn) -> str:
         entry.idea,
         f":::{{raw}} html\n:file: ../live/{entry.name}.html\n:::",
         "Paint on the input, or point at any number: what it moves is marked, and what moves it. The same in a "
-        f'notebook: `attention.pictures.show("{entry.name}")`.',
+        f'notebook: `live.show(pictures.make("{entry.name}"))`.',
         f"{CARD[0]}\n{card}\n{CARD[1]}",
         "## What it computes",
         _code(said.about),

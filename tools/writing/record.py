@@ -21,11 +21,12 @@ from tools.writing.confirm import confirm  # noqa: E402
 
 
 def find(name: str, root: Path = ROOT) -> Path:
-    """Return the script of a chapter.
+    """Return the script of a record, ``se`` or ``se.<what>``.
 
     :raises SystemExit: where there is none, naming those there are.
     """
-    scripts = {path.parent.name: path for path in root.glob("attention/experiments/*/record.py")}
+    found = root.glob("attention/experiments/*/record*.py")
+    scripts = {record.called(path): path for path in found}
     if name not in scripts:
         raise SystemExit(f"{name!r} has no recording; there are: {', '.join(sorted(scripts)) or 'none'}")
     return scripts[name]
@@ -33,7 +34,7 @@ def find(name: str, root: Path = ROOT) -> Path:
 
 def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", nargs="?", default="", help="the chapter")
+    parser.add_argument("name", nargs="?", default="", help="the chapter, or se.<what> for a further record of it")
     parser.add_argument("--budget", choices=("smoke", "cpu", "gpu"), help="default: gpu where there is one, else cpu")
     parser.add_argument("--jobs", type=int, help="runs at once; default: one a core, on a GPU at most eight")
     parser.add_argument("--backend", help="of joblib: dask or ray; default: processes of this machine")
@@ -49,7 +50,7 @@ def main(words: list[str] | None = None) -> None:
     )
     asked = parser.parse_args(words)
     path = find(asked.name)
-    module = f"attention.experiments.{asked.name}.record"
+    module = f"attention.experiments.{path.parent.name}.{path.stem}"
     script = import_module(module)
     if asked.confirm:
         chosen = budget(asked.budget or "cpu")
@@ -59,7 +60,7 @@ def main(words: list[str] | None = None) -> None:
     chosen = Budget("gpu", torch.device("cuda")) if elsewhere else budget(asked.budget)
     if not chosen.judges and not asked.target:
         raise SystemExit(f"a run of budget {chosen.name!r} is no record; to see that it runs, give it a --target")
-    target = asked.target or path.with_name("record.json")
+    target = asked.target or path.with_suffix(".json")
     kept = asked.runs / f"{asked.name}.{chosen.name}.jsonl"
     if asked.fresh:
         runs.set_aside(kept)

@@ -9,7 +9,8 @@ from attention.lab.shapes.alt import alt_text
 from attention.lab.shapes.nodes import Edge, Node
 from attention.lab.shapes.picture import diagram, draw
 from attention.lab.shapes.runs import Trace, table
-from attention.lab.shapes.tables import Table, summary
+from attention.lab.shapes.tables import summary
 from attention.lab.shapes.tracing import trace
+from attention.lab.tables import Table
 
 __all__ = ["Edge", "Node", "Table", "Trace", "alt_text", "diagram", "draw", "summary", "table", "trace"]

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from attention.lab.shapes.nodes import Edge, Node
 from attention.lab.shapes.simple import simplified
-from attention.lab.shapes.tables import Table, tabulate
+from attention.lab.shapes.tables import tabulate
+from attention.lab.tables import Table
 
 __all__ = ["Trace", "table"]
 

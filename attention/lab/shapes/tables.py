@@ -1,8 +1,6 @@
-"""A run as a table, in text and in HTML, and torchinfo's summary of a module."""
+"""A run as a table, and torchinfo's summary of a module."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from html import escape
 from math import prod
 from typing import Any
 
@@ -11,8 +9,9 @@ from torch import nn
 
 from attention.lab.restore import untouched
 from attention.lab.shapes.nodes import Node
+from attention.lab.tables import Table
 
-__all__ = ["Table", "shape_text", "summary", "tabulate"]
+__all__ = ["shape_text", "summary", "tabulate"]
 
 _HEAD = ("step", "operation", "shape", "from", "parameters")
 
@@ -22,38 +21,6 @@ def shape_text(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape)) if shape else "a number"
 
 
-@dataclass(frozen=True)
-class Table:
-    """The steps of a run: plain text where it is printed, a table in a notebook.
-
-    :param rows: step, operation, shape, the steps that it takes its numbers from, the parameters.
-    :param total: the number of parameters, each counted once.
-    :param failed: why the run ended early; empty where it did not.
-    """
-
-    rows: tuple[tuple[str, str, str, str, str], ...]
-    total: int
-    failed: str = ""
-
-    def __str__(self) -> str:
-        widths = [max(map(len, column)) for column in zip(_HEAD, *self.rows, strict=True)]
-        rule = tuple("─" * w for w in widths)
-        lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in (_HEAD, rule, *self.rows)]
-        return "\n".join(line.rstrip() for line in [*lines, self._foot()])
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col">{name}</th>' for name in _HEAD)
-        body = "\n".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in self.rows)
-        caption = f"<caption>{escape(self._foot())}</caption>"
-        return f"<table>\n{caption}\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
-
-    def _foot(self) -> str:
-        return f"the run ends here: {self.failed}" if self.failed else f"parameters: {self.total:,}"
-
-
 def tabulate(nodes: Sequence[Node], failed: str = "") -> Table:
     """Tabulate the tensors of a run, one row each.
 
@@ -61,7 +28,8 @@ def tabulate(nodes: Sequence[Node], failed: str = "") -> Table:
     :param failed: why the run ended early.
     """
     parameters = {name: prod(shape) for node in nodes for name, shape in node.parameters}
-    return Table(tuple(_row(node) for node in nodes), sum(parameters.values()), failed)
+    foot = f"the run ends here: {failed}" if failed else f"parameters: {sum(parameters.values()):,}"
+    return Table(_HEAD, tuple(_row(node) for node in nodes), foot)
 
 
 def _row(node: Node) -> tuple[str, str, str, str, str]:
