@@ -58,7 +58,7 @@ class Look:
     :param browser: the browser.
     :param address: where the site is served; a request to any other host is a problem.
     :param width: of the window, in pixels.
-    :param mode: ``light`` or ``dark``.
+    :param mode: ``light`` or ``dark``; empty as for a reader who never was here.
     """
 
     def __init__(self, browser: Any, address: str, width: int, mode: str = "light") -> None:
@@ -67,7 +67,8 @@ class Look:
         self.context.set_default_timeout(300_000)  # machines may be slow, or busy
         self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
         # The first page opens in this mode; `turn` may change it.
-        self.context.add_init_script(f"localStorage.mode ??= '{mode}'; localStorage.theme ??= '{mode}'")
+        if mode:
+            self.context.add_init_script(f"localStorage.mode ??= '{mode}'; localStorage.theme ??= '{mode}'")
         self.page = self.context.new_page()
         self.noise: list[str] = []
         self.page.on("console", self._heard)

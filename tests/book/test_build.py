@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
-from attention_book.addresses import load
+from attention_book.addresses import NOTE, load, placeholders
 
 from attention.registry import FAMILIES, chapters
 from tests.book.conftest import ROOT
@@ -101,11 +101,14 @@ def test_previews_of_every_page_have_a_card(site: Path) -> None:
 
 def test_the_page_for_wrong_addresses_can_stand_anywhere(site: Path) -> None:
     page = soup(site / "404.html")
-    assert page.select("h1")
-    assert not page.select("script, img, link")
-    assert [link["href"] for link in page.select("a")] == [
-        f"{load(ROOT)['site']}/{name}" for name in ("", "search.html")
-    ]
+    assert page.select_one("article h1").get_text().strip("# ") == "Page not found"
+    assert page.select("input[type=search], .search-button__button")
+    assert {f"/{name}.html" for name in (*listed(), "search")} <= {link["href"] for link in page.select("a")}
+    places = [place.get("href") or place.get("src") for place in page.select("[href], [src]")]
+    assert [place for place in places if not place.startswith(("/", "#", "https://"))] == []
+    assert page.html["data-content_root"] == "/", "where its scripts find the index"
+    assert page.select_one("meta[name=robots]")["content"] == "noindex"
+    assert not page.select("link[rel=canonical]")
 
 
 def test_the_first_page_says_which_chapters_are_written(site: Path) -> None:
@@ -119,8 +122,30 @@ def test_the_first_page_says_which_chapters_are_written(site: Path) -> None:
     assert len(table.select("a.reference")) == len(found[0]) + len(found[1])
 
 
+def test_no_page_leads_to_a_placeholder_and_each_says_once_why(site: Path) -> None:
+    addresses = load(ROOT)
+    lacking = placeholders(addresses)
+    starts = tuple([addresses[name] for name in lacking] + ["https://colab.research.google.com/"] * bool(lacking))
+    for path in pages(site):
+        if path == site / "index.html":
+            continue
+        page = soup(path)
+        assert starts == () or not [a["href"] for a in page.select("a[href]") if a["href"].startswith(starts)], path
+        assert page.get_text().count(NOTE) == (1 if lacking else 0), path
+
+
+def test_a_page_has_its_colours_without_a_script(site: Path) -> None:
+    for path in documents(site):
+        assert not soup(path).html.has_attr("data-theme"), path
+        assert soup(path).body["data-default-mode"] == "auto", path
+        assert 'getItem("theme") || (matchMedia(' in path.read_text(encoding="utf-8"), path
+
+
 def test_edit_and_issue_buttons_lead_to_the_source(site: Path) -> None:
     addresses = load(ROOT)
+    if "repository" in placeholders(addresses):
+        assert not [name for name in listed() if soup(site / f"{name}.html").select("[class*=btn-source-]")]
+        return
     for name in listed():
         page = soup(site / f"{name}.html")
         source = ROOT / f"{name}{'.ipynb' if name.startswith('notebooks/') else '.md'}"

@@ -9,10 +9,11 @@ from typing import Any
 
 import nbformat
 import pytest
-from attention_book.addresses import colab, load
+from attention_book.addresses import NOTE, colab, load
 from attention_book.api import lower_roles
 from attention_book.descriptions import PREVIEW, describe
 from attention_book.mathjax import EXTENSIONS, source
+from attention_book.missing import from_the_top
 from bs4 import BeautifulSoup
 from docutils import nodes
 from docutils.utils import new_document
@@ -27,7 +28,7 @@ from tools.publishing.site import broken_links
 #: One pixel; the page must state its size.
 DOT = "R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 SETTINGS = """
-site = "https://book.example/"
+site = "https://book.example.org/here/"
 repository = "https://github.com/someone/book"
 branch = "main"
 pages = "gh-pages"
@@ -35,7 +36,9 @@ pages = "gh-pages"
 CONF = """
 extensions = ["myst_nb", "attention_book"]
 html_theme = "sphinx_book_theme"
-html_theme_options = {"navbar_persistent": []}
+html_theme_options = {
+    "navbar_persistent": [], "use_edit_page_button": True, "use_issues_button": True, "use_repository_button": True,
+}
 nb_execution_mode = "off"
 myst_enable_extensions = ["colon_fence", "dollarmath", "fieldlist"]
 autodoc2_packages = [{"path": "package", "module": "attention", "auto_mode": False}]
@@ -99,6 +102,8 @@ def unlisted() -> None:
 '''
 CARD = """\
 <!-- card: begin -->
+[![Open in Colab](https://badges.example.org/badge.svg)](https://colab.research.google.com/github/someone/book/blob/gh-pages/a)
+
 | SE | in short |
 |:--|:--|
 | **Year** | 2018 |
@@ -125,7 +130,9 @@ def caption(text: str) -> Any:
 FOLDED = "Draw <two> dots"
 
 
-def small_book(folder: Path, outputs: list[Any], module: str = MODULE, api: str = "attention") -> Path:
+def small_book(
+    folder: Path, outputs: list[Any], module: str = MODULE, api: str = "attention", settings: str = SETTINGS
+) -> Path:
     """Write a book with one chapter and an API page. A code cell has the given outputs, another is folded."""
     chapter = folder / "notebooks" / "channel" / "se.ipynb"
     chapter.parent.mkdir(parents=True)
@@ -141,7 +148,7 @@ def small_book(folder: Path, outputs: list[Any], module: str = MODULE, api: str 
     (folder / "package").mkdir()
     (folder / "package" / "__init__.py").write_text(module, encoding="utf-8")
     (folder / "conf.py").write_text(CONF, encoding="utf-8")
-    (folder / "settings.toml").write_text(SETTINGS, encoding="utf-8")
+    (folder / "settings.toml").write_text(settings, encoding="utf-8")
     toctree = ":::{toctree}\nnotebooks/channel/se\napi\n:::"
     (folder / "index.md").write_text(f"# Book\n\n:::{{mechanisms}}\n:::\n\n{toctree}\n", encoding="utf-8")
     (folder / "api.md").write_text(f"# The API\n\n:::{{api}} {api}\n:::\n", encoding="utf-8")
@@ -236,6 +243,61 @@ def test_the_launch_button_is_on_chapters_only(book: Path) -> None:
     assert not read(book, "index").select("a.btn-launch-colab")
 
 
+def test_nothing_leads_to_a_placeholder(tmp_path: Path) -> None:
+    settings = SETTINGS.replace("someone", "your_name")
+    folder = small_book(tmp_path, [picture(alt="A dot")], settings=settings)
+    page = folder / "index.md"
+    links = "[the sources](https://github.com/your_name/book/issues), [ours](https://github.com/someone/else)"
+    page.write_text(f"{page.read_text(encoding='utf-8')}\n{links}\n", encoding="utf-8")
+    chapter = folder / "notebooks" / "channel" / "se.ipynb"
+    chapter.write_text(chapter.read_text(encoding="utf-8").replace("someone", "your_name"), encoding="utf-8")
+    status, text = build(folder)
+    assert status == 0, text
+    for name in ("index", "notebooks/channel/se", "api", "404"):
+        assert not [link["href"] for link in read(folder, name).select("a[href]") if "your_name" in link["href"]]
+        assert not read(folder, name).select("img[alt='Open in Colab'], [class*=btn-source-]")
+        assert read(folder, name).get_text().count(NOTE) == 1
+    said = read(folder, "index").select_one("article")
+    assert "the sources, ours" in said.get_text(), "the words stay"
+    assert said.select("a[href='https://github.com/someone/else']")
+
+
+def test_what_leads_to_the_sources_comes_with_the_address(book: Path) -> None:
+    for name, suffix in (("index", "md"), ("notebooks/channel/se", "ipynb")):
+        page = read(book, name)
+        edit = [link["href"] for link in page.select("a.btn-source-edit-button")]
+        assert edit == [f"https://github.com/someone/book/edit/main/{name}.{suffix}"]
+        assert page.select("a.btn-source-issues-button, a.btn-source-repository-button")
+        assert NOTE not in page.get_text()
+    badge = read(book, "notebooks/channel/se").select_one("article a:has(> img[alt='Open in Colab'])")
+    assert badge["href"].startswith("https://colab.research.google.com/github/someone/book/")
+
+
+def test_the_page_for_wrong_addresses_starts_from_the_top(book: Path) -> None:
+    page = read(book, "404")
+    places = [place.get("href") or place.get("src") for place in page.select("[href], [src]")]
+    assert all(place.startswith(("/here/", "#", "https://")) for place in places), places
+    assert {"/here/index.html", "/here/search.html"} <= set(places)
+    assert page.html["data-content_root"] == "/here/"
+    assert broken_links(book / "out" / "404.html", book / "out", "/here/") == []
+    assert broken_links(book / "out" / "404.html", book / "out", "/") != []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('<a href="a/b.html#c">', '<a href="/top/a/b.html#c">'),
+        ('<form action="search.html">', '<form action="/top/search.html">'),
+        ('<html data-content_root="./">', '<html data-content_root="/top/">'),
+        ('<a href="#c">', '<a href="#c">'),
+        ('<a href="https://a.b/">', '<a href="https://a.b/">'),
+        ('<img src="data:image/png,x">', '<img src="data:image/png,x">'),
+    ],
+)
+def test_addresses_that_are_relative_are_moved(old: str, new: str) -> None:
+    assert from_the_top(old, "/top/") == new
+
+
 def test_the_card_is_marked_and_no_other_table(book: Path) -> None:
     tables = read(book, "notebooks/channel/se").select("article table")
     assert ["chapter-card" in table["class"] for table in tables] == [True, False]
@@ -294,10 +356,10 @@ def test_previews_show_the_card_and_say_what_a_page_is_about(book: Path) -> None
     for name in ("index", "notebooks/channel/se", "api"):
         head = read(book, name).head
         about = {tag["property"]: tag["content"] for tag in head.select("meta[property^='og:']")}
-        assert about["og:image"] == "https://book.example/_static/card.png", "absolute: no preview resolves it"
+        assert about["og:image"] == "https://book.example.org/here/_static/card.png", "absolute: no preview resolves it"
         assert (about["og:image:width"], about["og:image:height"]) == ("1200", "630")
         assert "five feature maps" in about["og:image:alt"]
-        assert about["og:url"] == f"https://book.example/{name}.html"
+        assert about["og:url"] == f"https://book.example.org/here/{name}.html"
         assert [tag["content"] for tag in head.select("meta[name='twitter:card']")] == ["summary_large_image"]
         seen[name] = (about["og:title"], about.get("og:description"), about["og:type"])
     assert seen["index"][0] == "Book"

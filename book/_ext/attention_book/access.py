@@ -9,6 +9,17 @@ from sphinx.application import Sphinx
 
 __all__ = ["setup"]
 
+#: At a first visit the theme has no mode, and complains of that on the console. With "auto" as its default it writes
+#: that as a page's theme, which no style knows: before a script has run, and without any, the page would have no
+#: colours.
+_MODE = "auto"
+_UNTIL_SCRIPTS = (
+    (f' data-theme="{_MODE}">', ">"),
+    (
+        f'localStorage.getItem("theme") || "{_MODE}"',
+        'localStorage.getItem("theme") || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")',
+    ),
+)
 _TOGGLE = '<summary><span class="toctree-toggle"'
 _NAMED = _TOGGLE.replace("<summary>", '<summary aria-label="Pages below this one">')
 #: Each exercise and each solution brings a section of the same name, to which nothing leads.
@@ -28,17 +39,27 @@ def _as_lines(found: re.Match[str]) -> str:
     return found[1].replace("<dd>", '<span class="sig-line">').replace("</dd>", "</span>")
 
 
-def _name_toggles(app: Sphinx, exception: Exception | None) -> None:
-    """Name the buttons that unfold a part of the contents: the theme gives them an arrow and no word."""
+def _set_mode(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
+    context["default_mode"] = _MODE
+
+
+def _mend_templates(app: Sphinx, exception: Exception | None) -> None:
+    """Name the buttons that unfold a part of the contents, to which the theme gives an arrow and no word; and let a
+    page have its colours from the beginning.
+    """
     if exception is not None or app.builder.format != "html":
         return
     for path in Path(app.outdir).rglob("*.html"):
         text = path.read_text(encoding="utf-8")
-        if _TOGGLE in text:
-            path.write_text(text.replace(_TOGGLE, _NAMED), encoding="utf-8")
+        mended = text
+        for old, new in ((_TOGGLE, _NAMED), *_UNTIL_SCRIPTS):
+            mended = mended.replace(old, new)
+        if mended != text:
+            path.write_text(mended, encoding="utf-8")
 
 
 def setup(app: Sphinx) -> None:
     """Mend each page before it is written, and what the theme's templates add when all are."""
     app.connect("html-page-context", _mend)
-    app.connect("build-finished", _name_toggles)
+    app.connect("html-page-context", _set_mode)
+    app.connect("build-finished", _mend_templates)
