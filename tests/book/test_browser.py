@@ -94,6 +94,51 @@ def test_every_page_is_looked_at(site: Path) -> None:
     assert built - {"index.html"} == set(PAGES), "index.html leads on to the first page"
 
 
+def test_the_first_screen_has_the_live_picture(wide: Look, narrow: Look) -> None:
+    """Title, a sentence or two, and a picture that computes: its input is seen without scrolling."""
+    for look in (wide, narrow):
+        page = look.visit(f"{listed()[0]}.html")
+        stage = page.locator(".attention-live canvas").first
+        stage.wait_for()
+        assert page.evaluate("scrollY") == 0
+        box = stage.bounding_box()
+        assert box["y"] + box["height"] / 2 < 900
+
+
+def test_the_map_is_read_and_walked_on_a_phone(wide: Look, narrow: Look) -> None:
+    for look in (wide, narrow):
+        page = look.visit("book/idea.html")
+        sizes = page.locator(".map-grid :is(a, strong, span, li)").evaluate_all(
+            "all => all.filter((one) => one.checkVisibility()).map((one) => parseFloat(getComputedStyle(one).fontSize))"
+        )
+        assert len(sizes) > 50
+        assert min(sizes) >= 12
+        links = page.locator(".mechanism-map a")
+        heights = links.evaluate_all("all => all.map((one) => one.parentElement.getBoundingClientRect().height)")
+        assert min(heights) >= 24, "a finger finds it"
+        links.first.focus()
+        page.keyboard.press("Tab")
+        on = page.evaluate(
+            "() => { const on = document.activeElement; return [on.textContent, getComputedStyle(on).outlineStyle]; }"
+        )
+        assert on == [links.nth(1).text_content(), "solid"]
+        links.nth(1).press("Enter")
+        page.wait_for_url("**/book/blocks/*.html")
+
+
+def test_a_card_stands_on_a_phone(narrow: Look) -> None:
+    page = narrow.visit("notebooks/branch/sk.html")
+    card = page.locator("table.chapter-card")
+    header, value = card.locator("th").first.bounding_box(), card.locator("td").first.bounding_box()
+    assert value["y"] >= header["y"] + header["height"] - 1, "the row is two lines"
+    assert card.evaluate("table => table.scrollWidth <= table.clientWidth + 1")
+    assert card.bounding_box()["width"] <= NARROW
+    formulas = page.locator("details.card-formulas")
+    assert not formulas.locator(".math").first.is_visible()
+    formulas.locator("summary").press("Enter")
+    assert formulas.locator(".math").first.is_visible()
+
+
 def test_a_first_visit_is_quiet(browser: Any, address: str) -> None:
     """Nobody has chosen a mode yet: the page takes that of the system, at once."""
     for theme in ("light", "dark"):

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from attention_book.addresses import NOTE, load, placeholders
 
-from attention.registry import FAMILIES, chapters
+from attention.registry import AXES, FAMILIES, chapters, entries
 from tests.book.conftest import ROOT
 from tests.book.reading import broken_links, documents, images_without_alt, leftovers, pages, soup, unnumbered
 
@@ -111,15 +111,63 @@ def test_the_page_for_wrong_addresses_can_stand_anywhere(site: Path) -> None:
     assert not page.select("link[rel=canonical]")
 
 
-def test_the_first_page_says_which_chapters_are_written(site: Path) -> None:
-    (table,) = soup(site / f"{listed()[0]}.html").select("article table")
-    rows = [[cell.get_text().strip() for cell in row.select("td")] for row in table.select("tbody tr")]
-    assert [family for family, *_ in rows] == list(FAMILIES.values())
-    columns = zip(*(names for _, *names in rows), strict=True)
-    found = [[name for names in column for name in names.split(", ") if name != "–"] for column in columns]
-    for names, status in zip(found, ("ready", "block", "planned"), strict=True):
-        assert names == [entry.short for entry in chapters() if entry.status == status]
-    assert len(table.select("a.reference")) == len(found[0]) + len(found[1])
+def test_the_first_page_has_a_card_for_each_chapter(site: Path) -> None:
+    """It says what there is of each, and leads to it; in the order of the book, below the names of the families."""
+    article = soup(site / f"{listed()[0]}.html").select_one("article")
+    for family, title in FAMILIES.items():
+        (section,) = [part for part in article.select("section section") if part.h3.get_text().strip("# ") == title]
+        cards = section.select(".mechanism-cards > .mechanism-card")
+        found = [entry for entry in chapters() if entry.family == family]
+        assert [card.select_one(".mechanism-name").get_text() for card in cards] == [entry.title for entry in found]
+        for card, entry in zip(cards, found, strict=True):
+            said = {"ready": "chapter", "block": "block, no chapter yet", "planned": "planned"}[entry.status]
+            assert card.select_one(".mechanism-state").get_text() == f"{entry.short}, {entry.year} · {said}"
+            assert entry.idea.replace("'", "’") in card.get_text().replace("'", "’")
+            links = [link["href"] for link in card.select("a")]
+            assert links == ([f"../{entry.page}.html".replace("../book/", "")] if entry.built else [])
+            assert [svg["aria-hidden"] for svg in card.select("svg")] == ["true"] * entry.built
+
+
+def test_the_first_page_begins_with_a_live_picture(site: Path) -> None:
+    article = soup(site / f"{listed()[0]}.html").select_one("article")
+    before = article.select_one(".attention-live").find_all_previous(["p", "h2", "pre", "table"])
+    assert len([part for part in before if part.find_parent("article")]) == 1, "one paragraph, then the picture"
+
+
+def test_the_map_has_a_box_for_each_mechanism_which_leads_to_it(site: Path) -> None:
+    (drawn,) = soup(site / "book" / "idea.html").select("figure.mechanism-map")
+    columns = zip(drawn.select(".map-axis"), drawn.select(".map-grid > ul"), strict=True)
+    for (axis, question), (head, column) in zip(AXES.items(), columns, strict=True):
+        assert head.select_one("strong").get_text() == axis
+        assert head.get_text().endswith(question)
+        assert head.select("svg[aria-hidden=true]")
+        assert column["aria-labelledby"] == head["id"]
+        found = sorted([each for each in entries().values() if each.axis == axis], key=lambda each: each.year)
+        assert len(column.select("li")) == len(found)
+        for box, entry in zip(column.select("li"), found, strict=True):
+            assert box.get_text().startswith(f"{entry.year} {entry.short}")
+            home = entries()[entry.chapter or entry.name]
+            links = [link["href"] for link in box.select("a")]
+            assert links == ([f"../{home.page}.html".replace("../book/", "")] if home.built else [])
+            assert all(entry.title in link.get_text() for link in box.select("a")), "its name says it in full"
+    places = [box["style"] for box in drawn.select(".map-grid li.map-pill")]
+    assert len(set(places)) == len(places) == len(entries()), "no box lies on another"
+
+
+def test_cards_have_row_headers_and_formulas_that_are_folded(site: Path) -> None:
+    for entry in (entry for entry in chapters() if entry.built):
+        page = soup(site / f"{entry.page}.html")
+        (card,) = page.select("table.chapter-card")
+        for row in card.select("tr"):
+            header, value = row.find_all(["th", "td"])
+            assert (header.name, header["scope"], value.name) == ("th", "row", "td")
+        assert card.caption.get_text().startswith(entry.short)
+        (name,) = card.select("[lang=zh-Hans]")
+        assert name.get_text() == entry.chinese["simplified"]
+        folded = page.select("details.card-formulas")
+        assert len(folded) == entry.ready
+        assert all(panel.select(".math") and not panel.has_attr("open") for panel in folded)
+        assert not card.select(".math:-soup-contains('frac')")
 
 
 def test_no_page_leads_to_a_placeholder_and_each_says_once_why(site: Path) -> None:

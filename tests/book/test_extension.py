@@ -20,7 +20,7 @@ from docutils.utils import new_document
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from sphinx.errors import ConfigError
 
-from attention.registry import entries, entry
+from attention.registry import chapters, entries, entry
 from tests.book.conftest import ROOT
 from tools.chapters import METADATA, settings
 from tools.publishing.site import broken_links
@@ -150,7 +150,8 @@ def small_book(
     (folder / "conf.py").write_text(CONF, encoding="utf-8")
     (folder / "settings.toml").write_text(settings, encoding="utf-8")
     toctree = ":::{toctree}\nnotebooks/channel/se\napi\n:::"
-    (folder / "index.md").write_text(f"# Book\n\n:::{{mechanisms}}\n:::\n\n{toctree}\n", encoding="utf-8")
+    forms = ":::{mechanisms}\n:cards:\n:::\n\n:::{mechanisms}\n:map:\n\nThe caption.\n:::"
+    (folder / "index.md").write_text(f"# Book\n\n{forms}\n\n{toctree}\n", encoding="utf-8")
     (folder / "api.md").write_text(f"# The API\n\n:::{{api}} {api}\n:::\n", encoding="utf-8")
     return folder
 
@@ -298,19 +299,39 @@ def test_addresses_that_are_relative_are_moved(old: str, new: str) -> None:
     assert from_the_top(old, "/top/") == new
 
 
-def test_the_card_is_marked_and_no_other_table(book: Path) -> None:
+def test_the_card_has_row_headers_and_no_other_table_has(book: Path) -> None:
     tables = read(book, "notebooks/channel/se").select("article table")
     assert ["chapter-card" in table["class"] for table in tables] == [True, False]
+    assert [len(table.select("th[scope=row]")) for table in tables] == [1, 0]
+    (row,) = tables[0].select("tr")
+    assert [cell.get_text() for cell in row.find_all(["th", "td"])] == ["Year", "2018"]
+    assert tables[0].caption.get_text() == "SE in short"
 
 
-def test_the_list_of_mechanisms_links_to_what_is_written(book: Path) -> None:
-    article = read(book, "index").select_one("article")
-    for toctree in article.select(".toctree-wrapper"):
-        toctree.decompose()
-    text = " ".join(article.get_text().split())
-    assert [entry.title for entry in entries().values() if entry.title not in text] == []
-    links = [link["href"] for link in article.select("a.reference")]
+def test_the_cards_link_to_what_is_written(book: Path) -> None:
+    cards = read(book, "index").select(".mechanism-card")
+    assert [card.select_one(".mechanism-name").get_text() for card in cards] == [each.title for each in chapters()]
+    links = [link["href"] for card in cards for link in card.select("a.reference")]
     assert links == ["notebooks/channel/se.html"], "the one chapter of this small book"
+    said = [card.select_one(".mechanism-state").get_text() for card in cards]
+    assert [text.endswith("chapter") for text in said] == [each.name == "se" for each in chapters()]
+    assert all(text.endswith("planned") for text in said[1:]), "no page of a block is in it"
+
+
+def test_the_map_links_to_what_is_written_and_has_its_caption(book: Path) -> None:
+    (drawn,) = read(book, "index").select("figure.mechanism-map")
+    assert [link.get_text() for link in drawn.select("a")] == ["SE: Squeeze-and-Excitation, chapter"]
+    assert len(drawn.select(".map-grid li.map-pill")) == len(entries())
+    assert drawn.figcaption.get_text().strip() == "The caption."
+
+
+def test_a_form_of_the_mechanisms_must_be_chosen(tmp_path: Path) -> None:
+    folder = small_book(tmp_path, [picture(alt="A dot")])
+    page = folder / "index.md"
+    page.write_text(page.read_text(encoding="utf-8").replace(":cards:\n", ""), encoding="utf-8")
+    status, text = build(folder)
+    assert status != 0
+    assert "choose one of :cards:, :map:, :api:" in text
 
 
 def test_mathjax_is_on_the_site(book: Path) -> None:

@@ -121,7 +121,7 @@ class Mechanisms(SphinxDirective):
         return entry.status if self._written(entry) else "planned"
 
     def _cells(self, entry: Entry) -> tuple[nodes.Node, nodes.Node, nodes.Node]:
-        block = self._link(nodes.literal("", entry.class_name), "py", "class", f"{entry.module}.{entry.class_name}")
+        block = self._class(nodes.literal("", entry.class_name), f"{entry.module}.{entry.class_name}")
         return nodes.literal("", entry.name), block, _join([nodes.literal("", dims) for dims in entry.maps])
 
     def _written(self, entry: Entry) -> bool:
@@ -129,14 +129,16 @@ class Mechanisms(SphinxDirective):
 
     def _name(self, entry: Entry, shown: nodes.Node) -> nodes.Node:
         """Return what shows a mechanism, as a link where its chapter is written or its block has a page."""
-        shown = nodes.inline("", "", shown)
-        return self._link(shown, "std", "doc", f"/{_home(entry).page}") if self._written(entry) else shown
+        if not self._written(entry):
+            return nodes.inline("", "", shown)
+        # Sphinx' own reference to a document would keep nothing but the words of what it shows.
+        target = self.env.app.builder.get_relative_uri(self.env.docname, _home(entry).page)
+        return nodes.reference("", "", shown, internal=True, refuri=target)
 
-    def _link(self, shown: nodes.Node, domain: str, kind: str, target: str) -> addnodes.pending_xref:
-        """Return a link that Sphinx resolves, or warns of."""
-        here = self.env.docname
-        to = {"refdomain": domain, "reftype": kind, "reftarget": target}
-        return addnodes.pending_xref("", shown, **to, refdoc=here, refexplicit=True, refwarn=True)
+    def _class(self, shown: nodes.Node, target: str) -> addnodes.pending_xref:
+        """Return a link to a class that Sphinx resolves, or warns of."""
+        to = {"refdomain": "py", "reftype": "class", "reftarget": target}
+        return addnodes.pending_xref("", shown, **to, refdoc=self.env.docname, refexplicit=True, refwarn=True)
 
 
 def _home(entry: Entry) -> Entry:
