@@ -35,7 +35,8 @@ def test_words_lines_and_figures_count() -> None:
     assert reading.minutes(notebook(words(20))) == 20
     assert reading.minutes(notebook(words(20), code(10))) == 30, "empty lines do not"
     assert reading.minutes(notebook(words(20), code(10), figures(15))) == 45
-    many = [new_code_cell("", metadata={"tags": ["live", "remove-input"]})] * (60 * 10 // reading.FIGURE)
+    about = {"tags": ["live", "remove-input"]}
+    many = [new_code_cell("", metadata=about) for _ in range(60 * 10 // reading.FIGURE)]
     assert reading.minutes(notebook(words(20), *many)) == 30, "a picture that computes is a figure"
 
 

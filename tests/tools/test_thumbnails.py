@@ -29,7 +29,7 @@ def test_a_thumbnail_is_small_and_takes_its_colours_from_the_page(path) -> None:
     assert {"map", "dot-map"} & found, "the weights are shown"
     assert not re.search("fill=|stroke=|style=|<text", text)
     assert root.get("aria-hidden") == "true", "the card says it in words"
-    assert float(root.get("width")) <= 260, "as wide as a card on a phone"
+    assert float(root.get("width")) <= 320, "as wide as a card on a phone"
 
 
 def test_its_shades_are_the_numbers_of_the_run() -> None:
