@@ -12,6 +12,10 @@ from sphinx.writers.html5 import HTML5Translator
 __all__ = ["Tag", "setup", "tag"]
 
 
+#: After these a line break would be a space in the text.
+_INLINE = {"span", "strong"}
+
+
 class Tag(nodes.General, nodes.TextElement):  # in which a link may stand
     """An element: ``name`` is its name, ``given`` holds its attributes."""
 
@@ -33,7 +37,7 @@ def _open(self: HTML5Translator, node: Tag) -> None:
 
 
 def _close(self: HTML5Translator, node: Tag) -> None:
-    self.body.append(f"</{node['name']}>\n")
+    self.body.append(f"</{node['name']}>" + ("" if node["name"] in _INLINE else "\n"))
 
 
 def setup(app: Sphinx) -> None:
