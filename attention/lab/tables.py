@@ -11,6 +11,8 @@ __all__ = ["Table", "table"]
 #: One number as results write it: a sign or a relation before it, a unit of one sign after it, perhaps a spread.
 _AMOUNT = r"\d[\d,]*(\.\d+)?(e[+-]?\d+)?"
 _NUMBER = re.compile(rf"[~≈<≤>≥×]? ?[±+−–-]?{_AMOUNT}( ?[%×])?( ± {_AMOUNT})?(/\d+)?")
+#: A dotted name may break before its dots.
+_DOT = re.compile(r"(?<=\w)\.(?=[A-Za-z_])")
 #: What stands where there is no number.
 _ABSENT = ("", "–")
 
@@ -109,4 +111,4 @@ def _numbers(cells: list[str]) -> bool:
 def _cell(tag: str, text: str, on_right: bool, scope: str) -> str:
     named = f' scope="{scope}"' if scope else ""
     side = ' style="text-align: right"' if on_right else ' style="text-align: left"'
-    return f"<{tag}{named}{side}>{escape(text)}</{tag}>"
+    return f"<{tag}{named}{side}>{_DOT.sub('<wbr>.', escape(text))}</{tag}>"

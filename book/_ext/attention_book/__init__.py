@@ -18,14 +18,17 @@ from attention_book import (
     api,
     cards,
     descriptions,
+    equations,
     figures,
     folding,
     launch,
+    lines,
     live,
     mathjax,
     mechanisms,
     missing,
     references,
+    search,
     slim,
 )
 
@@ -34,7 +37,7 @@ __all__ = ["setup"]
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Set up every part of the extension."""
-    parts = (access, addresses, api, cards, descriptions, figures, folding, launch, live, mathjax, mechanisms)
-    for part in (*parts, missing, references, slim):
+    parts = (access, addresses, api, cards, descriptions, equations, figures, folding, launch, lines, live, mathjax)
+    for part in (*parts, mechanisms, missing, references, search, slim):
         part.setup(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
