@@ -221,6 +221,7 @@ def test_the_site_is_small(site: Path) -> None:
     [
         ":::{note}",
         "see {eq}`se-1`",
+        "a number :math:<code>K</code>",
         "see :func:`capture`",
         "$$ x $$",
         r"the gate \sigma(z)",

@@ -366,6 +366,7 @@ def test_roles_are_written_as_myst_does() -> None:
     assert lower_roles(":meth:`run`", "a.b.Block", known) == "{py:meth}`run <a.b.Block.run>`"
     assert lower_roles(":py:func:`run`", "a.b.other", known) == "{py:func}`run <a.b.run>`"
     assert lower_roles(":func:`wrong`", "a.b", known) == "{py:func}`wrong`", "Sphinx warns of it"
+    assert lower_roles(r"with :math:`x \in X`", "a.b", known) == r"with $x \in X$"
     assert lower_roles("{py:func}`run`: a `:param x:`", "a.b", known) == "{py:func}`run`: a `:param x:`"
 
 
