@@ -119,7 +119,7 @@ def test_search_opens_the_section_and_marks_the_word(wide: Look) -> None:
     page.locator("article .highlighted").first.wait_for(state="attached")
     assert page.url.endswith(f"#{address.partition('#')[2]}")
     found = page.evaluate(
-        "() => [...document.querySelector(location.hash).querySelectorAll('.highlighted')].map((one) => one.innerText)"
+        "() => [...document.querySelectorAll(`${location.hash} .highlighted`)].map((one) => one.textContent)"
     )
     assert set(found) == {"align_corners"}
     assert wide.noise == []
@@ -292,7 +292,7 @@ FAULTS = {
     "no white face": f'<img class="figure-face" alt="a" src="{DOT}">',
     "text scrolls sideways": '<pre tabindex="0" style="width: 50px; overflow: auto">a long line of text</pre>',
     "a formula is cut off": '<mjx-container display="true" tabindex="0" style="display: block; width: 20px; '
-    'overflow: auto">a + b + c + d + e</mjx-container>',
+    'white-space: nowrap; overflow: auto">a + b + c + d + e</mjx-container>',
     "no key reaches it": '<div style="overflow-x: auto"><p style="width: 500px">wide</p></div>',
 }
 
