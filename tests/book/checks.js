@@ -70,6 +70,18 @@
     return visible.length === 1 ? [] : [`${visible.length} visible search fields and buttons, not one`];
   },
 
+  // Code and printed text wrap. A formula that is wider than its box says so: it fades out, has a name, is a tab stop.
+  wide() {
+    const over = (node) => node.clientHeight > 0 && node.scrollWidth > node.clientWidth + 1;
+    const told = (box) => box.dataset.more && box.tabIndex === 0 && box.getAttribute("role") === "region" && box.ariaLabel;
+    const text = [...document.querySelectorAll("article pre")].filter(over);
+    const formulas = [...document.querySelectorAll('mjx-container[display="true"]')].filter(over);
+    return [
+      ...text.map((node) => `text scrolls sideways: ${node.textContent.slice(0, 60)}`),
+      ...formulas.filter((node) => !told(node)).map((node) => `a formula is cut off: ${node.textContent.slice(0, 60)}`),
+    ];
+  },
+
   // What scrolls sideways can be reached by keyboard.
   keyboard() {
     return [...document.querySelectorAll("article *")]

@@ -14,7 +14,7 @@ __all__ = ["broken_links", "documents", "images_without_alt", "leftovers", "page
 LEFTOVERS = {
     "a directive": re.compile(r":{3,}|`{3,}"),
     "a role": re.compile(r"\{[a-z][\w:-]*\}`|:(?:func|class|meth|mod|attr|data|exc|obj|ref|doc):`"),
-    "a formula": re.compile(r"\$\$|\$(?=\S)[^$]*[\^_={}][^$]*\$"),
+    "a formula": re.compile(r"\$\$|\$(?=\S)[^$]*[\^_={}][^$]*\$|:math:"),
     "a TeX command": re.compile(r"\\[a-zA-Z]{2,}"),
     "a link": re.compile(r"\]\([^)\s]*\)"),
     "a target": re.compile(r"^\([\w-]+\)=$", re.MULTILINE),

@@ -85,7 +85,7 @@ def copying(page: Any, name: str) -> list[str]:
     cell.scroll_into_view_if_needed()
     cell.hover()
     cell.locator("button.copybtn").click()
-    copied, shown = page.evaluate("navigator.clipboard.readText()"), cell.locator("pre").inner_text()
+    copied, shown = page.evaluate("navigator.clipboard.readText()"), cell.locator("pre").text_content()
     return [] if copied.strip() == shown.strip() else [f"{name}: copied {copied[:60]!r}, shown {shown[:60]!r}"]
 
 
@@ -178,6 +178,79 @@ def test_search_finds_the_chapter(wide: Look) -> None:
     quoted = page.locator("#search-results li .context").all_inner_texts()
     assert not [text for text in quoted if "On this page" in text or "Open issue" in text], "articles only are quoted"
     assert wide.noise == []
+
+
+@pytest.mark.chapter("stn")
+def test_search_opens_the_section_and_marks_the_word(wide: Look) -> None:
+    page = wide.visit("search.html?q=align_corners")
+    first = page.locator("#search-results li").first
+    assert first.locator("mark").first.inner_text() == "align_corners"
+    address = first.locator("a").get_attribute("href")
+    assert "/notebooks/spatial/stn.html" in address
+    first.locator("a").click()
+    page.locator("article .highlighted").first.wait_for(state="attached")
+    assert page.url.endswith(f"#{address.partition('#')[2]}")
+    found = page.evaluate(
+        "() => [...document.querySelectorAll(`${location.hash} .highlighted`)].map((one) => one.textContent)"
+    )
+    assert set(found) == {"align_corners"}
+    assert wide.noise == []
+
+
+@pytest.mark.parametrize("query", ["注意力", "通道注意力", "压缩 激励"])
+def test_search_finds_chinese_words(wide: Look, query: str) -> None:
+    page = wide.visit(f"search.html?q={query}")
+    texts = page.locator("#search-results li").all_inner_texts()
+    assert texts
+    assert all(word in text for text in texts for word in query.split()), texts
+
+
+def test_search_quotes_no_tex_and_offers_more(wide: Look) -> None:
+    page = wide.visit("search.html?q=channels")
+    results = page.locator("#search-results li")
+    first = results.count()
+    page.get_by_role("button", name="More sections").click()
+    assert results.count() > first >= 10
+    assert page.evaluate("document.activeElement.closest('li') !== null"), "the first of the new ones is reached"
+    quoted = page.locator("#search-results .context").all_inner_texts()
+    assert not [text for text in quoted if "\\(" in text or "\\math" in text or "\\frac" in text]
+
+
+def test_search_says_what_it_did_not_find(wide: Look) -> None:
+    page = wide.visit("search.html?q=xyzzyx")
+    assert page.get_by_role("status").inner_text() == "No sections found."
+    page = wide.visit("search.html?q=excitation xyzzyx")
+    assert page.get_by_role("status").inner_text().startswith("No section has all of these words.")
+    assert page.locator("#search-results li").count() > 3
+
+
+@pytest.mark.chapter("sk")
+def test_wrapped_code_is_copied_as_it_was_written(narrow: Look) -> None:
+    page = narrow.visit("notebooks/branch/sk.html")
+    cell = page.locator("div.cell_input:not(details *) pre").first
+    wrapped = cell.evaluate(
+        "pre => [...pre.querySelectorAll('.line')].some((line) => line.getClientRects()[0].height > 30)"
+    )
+    assert wrapped, "a line of it is longer than a phone is wide"
+    selected = cell.evaluate("pre => { getSelection().selectAllChildren(pre); return getSelection().toString(); }")
+    assert selected.rstrip("\n") == cell.text_content().rstrip("\n")
+    assert copying(page, "notebooks/branch/sk.html") == []
+
+
+def test_a_formula_that_is_too_wide_fades_out_and_has_a_name(narrow: Look) -> None:
+    page = narrow.visit("book/api/blocks.html")
+    box = page.locator("article mjx-container[display]").first
+    box.evaluate("box => { box.style.width = '60px'; box.style.flex = 'none'; dispatchEvent(new Event('resize')); }")
+    assert box.evaluate("box => [box.dataset.more, box.tabIndex, box.getAttribute('role')]") == ["right", 0, "region"]
+    assert box.get_attribute("aria-label") == "Formula, scrolls sideways"
+    assert box.evaluate("box => getComputedStyle(box).maskImage").startswith("linear-gradient")
+    box.evaluate("box => { box.scrollLeft = 20; }")
+    page.wait_for_function("box => box.dataset.more === 'left right'", arg=box.element_handle())
+    box.evaluate("box => { box.style.width = box.style.flex = ''; dispatchEvent(new Event('resize')); }")
+    assert (
+        box.evaluate("box => ['data-more', 'tabindex', 'role', 'aria-label'].some((one) => box.hasAttribute(one))")
+        is False
+    )
 
 
 def test_what_the_keyboard_is_on_is_framed(wide: Look) -> None:
@@ -289,6 +362,9 @@ FAULTS = {
     "contrast of": "<style>article { color: #777 }</style>",
     "wrong ground": "<style>body { background: #000 } article { color: #fff }</style>",
     "no white face": f'<img class="figure-face" alt="a" src="{DOT}">',
+    "text scrolls sideways": '<pre tabindex="0" style="width: 50px; overflow: auto">a long line of text</pre>',
+    "a formula is cut off": '<mjx-container display="true" tabindex="0" style="display: block; width: 20px; '
+    'white-space: nowrap; overflow: auto">a + b + c + d + e</mjx-container>',
     "no key reaches it": '<div style="overflow-x: auto"><p style="width: 500px">wide</p></div>',
 }
 

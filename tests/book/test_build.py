@@ -3,6 +3,8 @@
 import ast
 import importlib
 import inspect
+import json
+import re
 from pathlib import Path
 
 import nbformat
@@ -231,8 +233,56 @@ def _home(name: str) -> str:
     return f"{found.__module__}.{found.__name__}"
 
 
-def test_the_search_index_knows_excitation(site: Path) -> None:
-    assert '"excit"' in (site / "searchindex.js").read_text(encoding="utf-8"), "the stem of 'excitation'"
+def index(site: Path) -> dict[str, list[list[str]]]:
+    """Return the sections of each page in the index of the search: id, title, text."""
+    text = (site / "searchindex.js").read_text(encoding="utf-8")
+    return dict(json.loads(text.removeprefix("Search.setIndex(").removesuffix(")"))["pages"])
+
+
+def test_the_search_index_holds_every_page_and_leads_to_sections(site: Path) -> None:
+    found = index(site)
+    assert list(found) == listed(), "in the order of the contents"
+    for name, sections in found.items():
+        article = soup(site / f"{name}.html").select_one("article")
+        ids = {part["id"] for part in article.select("[id]")}
+        assert sections[0][0] == "", name
+        assert [part for part, *_ in sections[1:] if part not in ids] == [], name
+        assert all(title for _, title, _ in sections), name
+
+
+def test_the_search_index_holds_words_and_no_tex(site: Path) -> None:
+    texts = {f"{name}#{part}": text for name, sections in index(site).items() for part, _, text in sections}
+    tex = re.compile(r"\\(?:frac|mathbb|operatorname|begin)\b")
+    found = [place for place, text in texts.items() if tex.search(text) and not place.endswith(".latex")]
+    assert found == [], "but what is said of a function that writes TeX"
+    assert any("align_corners" in text for place, text in texts.items() if place.startswith("notebooks/spatial/stn#"))
+    assert any("注意力" in text for text in texts.values())
+    assert "excitation" in texts["book/glossary#term-Squeeze-and-Excitation"]
+
+
+def test_the_search_is_loaded_on_its_own_page_alone(site: Path) -> None:
+    names = ("searchtools.js", "language_data.js", "searchindex.js")
+    for path in pages(site):
+        loaded = [script["src"] for script in soup(path).select("script[src]") if script["src"].endswith(names)]
+        assert len(loaded) == (3 if path.name == "search.html" else 0), path
+
+
+def test_mathjax_is_loaded_where_there_are_formulas_and_nowhere_else(site: Path) -> None:
+    with_formulas = 0
+    for path in pages(site):
+        page = soup(path)
+        assert bool(page.select("script[src*='mathjax']")) == bool(page.select(".math")), path
+        with_formulas += bool(page.select(".math"))
+    assert 5 < with_formulas < len(pages(site))
+
+
+def test_each_line_of_code_is_an_element(site: Path) -> None:
+    blocks = [pre for path in documents(site) for pre in soup(path).select("article div.highlight > pre")]
+    assert len(blocks) > 100
+    for pre in blocks:
+        rows = [line.get_text() for line in pre.select(":scope > .line")]
+        assert "".join(rows) == pre.get_text()
+        assert all(row.count("\n") == 1 and row.endswith("\n") for row in rows)
 
 
 def test_the_site_is_small(site: Path) -> None:
@@ -245,6 +295,7 @@ def test_the_site_is_small(site: Path) -> None:
     [
         ":::{note}",
         "see {eq}`se-1`",
+        "a number :math:<code>K</code>",
         "see :func:`capture`",
         "$$ x $$",
         r"the gate \sigma(z)",

@@ -1,10 +1,12 @@
 """The book's own Sphinx extension, on a small book of its own: what it does, and what it refuses."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import nbformat
@@ -12,8 +14,11 @@ import pytest
 from attention_book.addresses import NOTE, colab, load
 from attention_book.api import lower_roles
 from attention_book.descriptions import PREVIEW, describe
+from attention_book.equations import broken, width
+from attention_book.lines import lines
 from attention_book.mathjax import EXTENSIONS, source
 from attention_book.missing import from_the_top
+from attention_book.search import plain
 from bs4 import BeautifulSoup
 from docutils import nodes
 from docutils.utils import new_document
@@ -444,6 +449,7 @@ def test_roles_are_written_as_myst_does() -> None:
     assert lower_roles(":meth:`run`", "a.b.Block", known) == "{py:meth}`run <a.b.Block.run>`"
     assert lower_roles(":py:func:`run`", "a.b.other", known) == "{py:func}`run <a.b.run>`"
     assert lower_roles(":func:`wrong`", "a.b", known) == "{py:func}`wrong`", "Sphinx warns of it"
+    assert lower_roles(r"with :math:`x \in X`", "a.b", known) == r"with $x \in X$"
     assert lower_roles("{py:func}`run`: a `:param x:`", "a.b", known) == "{py:func}`run`: a `:param x:`"
 
 
@@ -471,3 +477,85 @@ def test_only_chapters_have_a_colab_edition() -> None:
     addresses = load(ROOT)
     assert colab(addresses, "book/idea") is None
     assert colab(addresses, "notebooks/readme") is None
+
+
+@pytest.mark.parametrize(
+    ("tex", "expected"),
+    [
+        ("a = b, \\qquad c = d", "a = b, \\qquad c = d"),  # short
+        (
+            "z_c = \\sum_i u_i, \\qquad s = \\sigma(W_2 z),\n \\qquad x = s u",
+            "\\begin{aligned}\nz_c &= \\sum_i u_i, \\\\[0.4em]\ns &= \\sigma(W_2 z), \\\\[0.4em]\nx &= s u\n"
+            "\\end{aligned}",
+        ),
+        (
+            "\\sum_{k=1} a_k = b, \\quad \\text{where } c",
+            "\\begin{gathered}\n\\sum_{k=1} a_k = b, \\\\[0.4em]\n\\text{where } c\n\\end{gathered}",
+        ),
+        (
+            "\\begin{aligned} a &= b \\qquad c \\end{aligned}, \\left( d \\qquad e \\right)",
+            "\\begin{aligned} a &= b \\qquad c \\end{aligned}, \\left( d \\qquad e \\right)",
+        ),
+        ("a = b, \\qquad c = d \\tag{1}", "a = b, \\qquad c = d \\tag{1}"),
+    ],
+)
+def test_long_equations_stand_on_a_line_each(tex: str, expected: str) -> None:
+    assert broken(tex, limit=10) == expected
+
+
+def test_the_width_of_a_formula_is_that_of_what_is_seen() -> None:
+    assert width(r"\mathbf{x}") == width("x") == 1
+    assert width(r"\sigma") == 1
+    assert width(r"\operatorname{softmax}(x)") == 10
+    assert width("x^{ab}") == 2
+    assert width(r"\left( x \right)") == 3
+
+
+def test_lines_are_elements_and_the_text_stays() -> None:
+    markup = '<span class="k">def</span> f(x):\n\n    <span class="k">return</span> x &lt; 1\n'
+    found = BeautifulSoup(f"<pre>{lines(markup)}</pre>", "html.parser")
+    assert found.get_text() == BeautifulSoup(f"<pre>{markup}</pre>", "html.parser").get_text()
+    assert [line.get("style") for line in found.select(".line")] == [None, None, "--indent:4"]
+
+
+def test_a_block_whose_elements_span_lines_is_left_as_it_is() -> None:
+    markup = '<span class="s">a\nb</span>\n'
+    assert lines(markup) == markup
+
+
+@pytest.mark.parametrize(
+    ("tex", "text"),
+    [
+        ("C", "C"),
+        (r"\sigma(z_1)", "σ(z1)"),
+        (r"\Lambda", "Λ"),
+        (r"H \times W", "H × W"),
+        (r"x \in \mathbb{R}", "x ∈ ℝ"),
+        (r"\mathrm{Freq}", "Freq"),
+        (r"\frac{1}{2}", "…"),
+        ("x^2", "…"),
+        (r"\tilde x", "…"),
+    ],
+)
+def test_formulas_are_quoted_without_tex(tex: str, text: str) -> None:
+    assert plain(tex) == text
+
+
+def test_the_index_holds_sections_and_what_an_earlier_build_found(tmp_path: Path) -> None:
+    def index() -> dict[str, list[list[str]]]:
+        text = (folder / "out" / "searchindex.js").read_text(encoding="utf-8")
+        return dict(json.loads(text.removeprefix("Search.setIndex(").removesuffix(")"))["pages"])
+
+    folder = small_book(tmp_path, [])
+    page = folder / "more.md"
+    page.write_text(
+        "---\norphan: true\n---\n# One\n\nFirst $x^2$.\n\n$$ y $$\n\n## Two\n\n通道注意力\n\n```\ncode\n```\n"
+    )
+    assert build(folder)[0] == 0
+    first = index()
+    assert first["more"] == [["", "One", "First …."], ["two", "Two", "通道注意力 code"]]
+    assert [title for _, title, _ in first["api"]][-1] == "double"
+    rmtree(folder / "jupyter_execute")  # which the next build would take for pages
+    page.write_text("---\norphan: true\n---\n# Three\n\nLast.\n")
+    assert build(folder)[0] == 0
+    assert index() == first | {"more": [["", "Three", "Last."]]}

@@ -19,14 +19,17 @@ from attention_book import (
     cards,
     descriptions,
     elements,
+    equations,
     figures,
     folding,
     launch,
+    lines,
     live,
     mathjax,
     mechanisms,
     missing,
     references,
+    search,
     slim,
 )
 
@@ -35,7 +38,7 @@ __all__ = ["setup"]
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Set up every part of the extension."""
-    parts = (access, addresses, api, cards, descriptions, elements, figures, folding, launch, live, mathjax)
-    for part in (*parts, mechanisms, missing, references, slim):
+    parts = (access, addresses, api, cards, descriptions, elements, equations, figures, folding, launch, lines, live)
+    for part in (*parts, mathjax, mechanisms, missing, references, search, slim):
         part.setup(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
