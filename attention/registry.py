@@ -54,6 +54,9 @@ class Entry:
     :param letters: what the letters are that only this block's maps and steps have: ``{"d": "C/r"}``, in TeX.
     :param start: one sentence: what a fresh block does.
     :param use: Python that puts the block where its paper has it.
+    :param when: one sentence: what speaks for it; stated where the evidence is in the book, with the next two.
+    :param when_not: one sentence or two: what speaks against it.
+    :param instead: mechanisms to take then.
     :param status: ``"ready"``: its chapter is written; ``"block"``: its block is, and has a page; or ``"planned"``.
     :param reading: minutes to read the chapter.
     :param seconds: time to run it on two CPU cores, as `make execute` measured it.
@@ -90,6 +93,9 @@ class Entry:
     letters: dict[str, str] = field(default_factory=dict)
     start: str = ""
     use: str = ""
+    when: str = ""
+    when_not: str = ""
+    instead: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:

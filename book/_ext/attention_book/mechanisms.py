@@ -24,10 +24,14 @@ class Mechanisms(SphinxDirective):
 
     With ``:brief:`` one table shows of each family which chapters are written, of which mechanisms there is a block
     with a page, and which are planned; with ``:api:`` the blocks stand in one table: the name that ``create`` takes,
-    the class, the maps.
+    the class, the maps. With ``:when:`` a table says what speaks for a mechanism, what against it, and what to take
+    instead, for those of which the registry says so.
     """
 
-    option_spec: ClassVar = {"family": directives.unchanged, "brief": directives.flag, "api": directives.flag}
+    option_spec: ClassVar = {
+        "family": directives.unchanged,
+        **dict.fromkeys(("brief", "api", "when"), directives.flag),
+    }
 
     def run(self) -> list[nodes.Node]:
         """Build a titled list for each family, or one table."""
@@ -43,6 +47,9 @@ class Mechanisms(SphinxDirective):
         if "api" in self.options:
             built = [entry for members in families.values() for entry in members if entry.built]
             return [_table({"Name": 20, "Class": 45, "Maps": 35}, map(self._cells, built))]
+        if "when" in self.options:
+            told = [entry for members in families.values() for entry in members if entry.when]
+            return [_table({"Mechanism": 15, "For it": 35, "Against it": 35, "Instead": 15}, map(self._choice, told))]
         if "brief" in self.options:
             rows = [self._chapters(title, members) for title, members in families.items()]
             return [_table({"Family": 25, "Chapter": 25, "Block": 25, "Planned": 25}, rows)]
@@ -59,6 +66,10 @@ class Mechanisms(SphinxDirective):
         planned = [entry for entry in own if not self._written(entry)]
         parts = (written, blocks, planned)
         return nodes.Text(title), *[_join([self._name(e, e.short) for e in part]) for part in parts]
+
+    def _choice(self, entry: Entry) -> tuple[nodes.Node, ...]:
+        instead = [self._name(other, other.short) for other in map(entries().__getitem__, entry.instead)]
+        return self._name(entry, entry.short), nodes.Text(entry.when), nodes.Text(entry.when_not), _join(instead)
 
     def _cells(self, entry: Entry) -> tuple[nodes.Node, nodes.Node, nodes.Node]:
         block = self._link(nodes.literal("", entry.class_name), "py", "class", f"{entry.module}.{entry.class_name}")
