@@ -10,7 +10,7 @@ import pytest
 import yaml
 from attention_book.addresses import load
 
-from attention.registry import FAMILIES, chapters
+from attention.registry import FAMILIES, chapters, entries
 from tests.book.conftest import ROOT
 from tests.book.reading import broken_links, documents, images_without_alt, leftovers, pages, soup, unnumbered
 
@@ -106,6 +106,30 @@ def test_the_page_for_wrong_addresses_can_stand_anywhere(site: Path) -> None:
     assert [link["href"] for link in page.select("a")] == [
         f"{load(ROOT)['site']}/{name}" for name in ("", "search.html")
     ]
+
+
+def test_the_table_of_choices_has_what_the_registry_says(site: Path) -> None:
+    (table,) = soup(site / "book" / "choosing.html").select(".choices table")
+    rows = [[" ".join(cell.get_text().split()) for cell in row.select("td")] for row in table.select("tbody tr")]
+    known = entries()
+    told = [entry for entry in known.values() if entry.when]
+    assert len(told) >= 6
+    plain = [
+        [entry.short, entry.when, entry.when_not, ", ".join(known[name].short for name in entry.instead)]
+        for entry in told
+    ]
+    assert [[cell.replace("’", "'") for cell in row] for row in rows] == plain
+    assert len(table.select("td:first-child a.reference")) == len(told)
+
+
+def test_every_number_that_circulates_has_its_anchor(site: Path) -> None:
+    page = soup(site / "book" / "circulating.html")
+    links = [link["href"] for link in page.select("article table a")]
+    assert len(links) == len(set(links)) == len(page.select("article h3"))
+    for link in links:
+        (target,) = page.select(link)
+        assert target.find_next("h3") is not None
+        assert target.find_next("strong").get_text(strip=True)
 
 
 def test_the_first_page_says_which_chapters_are_written(site: Path) -> None:

@@ -1,4 +1,4 @@
-"""Draw the pictures of the prose pages: the idea of attention, the map of mechanisms, the timeline; and the social card.
+"""Draw the pictures of the prose pages: the idea, the map of mechanisms, the timeline; and the social card.
 
 They are committed, so that building the book needs no matplotlib. ``python -m tools.writing.figures`` draws them anew,
 with ``--check`` it says which are out of date. One point of a picture is one pixel on a phone: a font of 9 points
@@ -510,7 +510,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 
 
 def fingerprint(name: str) -> str:
-    """Hash what a picture is drawn from: map and timeline, what they show of the registry; the others, their numbers."""
+    """Hash what a picture is drawn from: what map and timeline show of the registry; the numbers of the others."""
     if name == "map.svg":
         source = repr([(e.name, e.short, e.axis, e.year, e.status, e.chapter) for e in shown()])
     elif name == "timeline.svg":
