@@ -13,7 +13,19 @@ from importlib.resources import files
 from inspect import signature
 from typing import Any
 
-__all__ = ["AXES", "FAMILIES", "KINDS", "STATUSES", "Entry", "called", "chapters", "create", "entries", "entry", "names"]
+__all__ = [
+    "AXES",
+    "FAMILIES",
+    "KINDS",
+    "STATUSES",
+    "Entry",
+    "called",
+    "chapters",
+    "create",
+    "entries",
+    "entry",
+    "names",
+]
 
 #: The families, in the order of the book, and what each attends to.
 FAMILIES: dict[str, str] = {
@@ -66,6 +78,9 @@ class Entry:
     :param letters: what the letters are that only this block's maps and steps have: ``{"d": "C/r"}``, in TeX.
     :param start: one sentence: what a fresh block does.
     :param use: Python that puts the block where its paper has it.
+    :param when: one sentence: what speaks for it; stated where the evidence is in the book, with the next two.
+    :param when_not: one sentence or two: what speaks against it.
+    :param instead: mechanisms to take then.
     :param status: ``"ready"``: its chapter is written; ``"block"``: its block is, and has a page; or ``"planned"``.
     :param seconds: time to run it on two CPU cores, as `make execute` measured it.
     :param chapter: the mechanism in whose chapter this one is introduced; empty where it has a chapter of its own.
@@ -101,6 +116,9 @@ class Entry:
     letters: dict[str, str] = field(default_factory=dict)
     start: str = ""
     use: str = ""
+    when: str = ""
+    when_not: str = ""
+    instead: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:

@@ -89,6 +89,18 @@ def test_the_idea_is_one_sentence(entry: Entry) -> None:
 
 
 @each
+def test_which_block_when_is_told_whole_or_not_at_all(entry: Entry) -> None:
+    parts = (entry.when, entry.when_not, entry.instead)
+    assert len({bool(part) for part in parts}) == 1
+    assert entry.when or not entry.ready or entry.chapter, "a chapter has the evidence"
+    for text in filter(None, (entry.when, entry.when_not)):
+        assert text[0].isupper()
+        assert text.endswith(".")
+        assert len(text) <= 200
+    assert set(entry.instead) <= set(entries()) - {entry.name}
+
+
+@each
 def test_times_are_stated_for_written_chapters_and_for_no_other(entry: Entry) -> None:
     assert (entry.seconds > 0) == (entry.ready and not entry.chapter)
 

@@ -4,6 +4,7 @@ import io
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,8 +18,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from pybtex.database import parse_file
 
+import attention
 from attention.lab.style import PHONE, SMALLEST
-from attention.registry import chapters
+from attention.pictures import idea_query
+from attention.registry import FAMILIES, chapters, entries
+from attention.self_attention.non_local import SIMILARITIES
 from tools.writing import figures
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,6 +31,9 @@ PAGES = sorted((ROOT / "book").rglob("*.md"))
 GLOSSARY = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
 INTRO = (ROOT / "book" / "intro.md").read_text(encoding="utf-8")
 IDEA = (ROOT / "book" / "idea.md").read_text(encoding="utf-8")
+HISTORY = (ROOT / "book" / "history.md").read_text(encoding="utf-8")
+CHOOSING = (ROOT / "book" / "choosing.md").read_text(encoding="utf-8")
+ALT = re.search(r":name: timeline\n:alt: (.*)", HISTORY)[1]
 NOTATION = (ROOT / "book" / "notation.md").read_text(encoding="utf-8")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -194,18 +201,143 @@ def test_the_number_of_chapters_is_right() -> None:
     assert f"twenty-six mechanisms, from {min(years)} to {max(years)}" in INTRO
 
 
-def test_the_worked_example_is_right() -> None:
-    (code,) = re.findall(r"^```python\n(.*?)^```", IDEA, re.MULTILINE | re.DOTALL)
-    result: dict[str, torch.Tensor] = {}
-    exec(compile(code, "idea.md", "exec"), result)
-    matrices = re.findall(r"\\begin\{pmatrix\}(.*?)\\end\{pmatrix\}", IDEA)
+def section(page: str, heading: str) -> str:
+    """Return what stands under a heading of the second level."""
+    return page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def numbers(text: str) -> list[float]:
+    return [float(v) for v in re.findall(r"-?\d+(?:\.\d+)?", text.replace("−", "-"))]
+
+
+def test_the_worked_gate_is_right(run: Callable[[Path], dict[str, Any]]) -> None:
+    result, gate = run(ROOT / "book" / "idea.md"), section(IDEA, "A gate you can compute by hand")
+    matrices = re.findall(r"\\begin\{pmatrix\}(.*?)\\end\{pmatrix\}", gate)
     stated = [[[float(v) for v in row.split("&")] for row in matrix.split(r"\\")] for matrix in matrices]
     torch.testing.assert_close(result["x"], torch.tensor(stated[:2]))
     torch.testing.assert_close(result["y"], torch.tensor(stated[2:]), rtol=0, atol=0.005)
-    z = re.search(r"z = \(([^)]*)\)", IDEA)[1]
-    s = re.search(r"\\approx \(([^)]*)\)", IDEA)[1]
+    z = re.search(r"z = \(([^)]*)\)", gate)[1]
+    s = re.search(r"\\approx \(([^)]*)\)", gate)[1]
     torch.testing.assert_close(result["z"], torch.tensor([float(v) for v in z.split(",")]))
     torch.testing.assert_close(result["s"], torch.tensor([float(v) for v in s.split(",")]), rtol=0, atol=0.005)
+
+
+def test_the_worked_read_is_right(run: Callable[[Path], dict[str, Any]]) -> None:
+    """The table, the text and the code have the numbers of the live picture's *looks up*."""
+    told, result = section(IDEA, "A read you can compute by hand"), run(ROOT / "book" / "idea.md")
+    q, keys, values, tau = (given[0] for given in idea_query.picture().presets["looks up"])
+    for name, given in (("q", q), ("keys", keys), ("values", values[:, 0])):
+        torch.testing.assert_close(result[name].double(), given, rtol=0, atol=1e-7)
+    assert f"$q = ({', '.join(f'{v:g}' for v in q)})$, and $\\tau = {tau.item():g}$" in told
+    scores = keys @ q
+    exponentials = (scores / tau).exp()
+    weights = exponentials / exponentials.sum()
+    rows = [line for line in told.splitlines() if re.match(r"\| \d", line)]
+    for i, row in enumerate(rows):
+        scaled = f"{(scores[i] / tau).item():.2f}"
+        shown = [i + 1, *keys[i].tolist(), values[i, 0].item(), scores[i].item(), float(scaled)]
+        assert numbers(row) == [*shown, round(exponentials[i].item(), 2), round(weights[i].item(), 2)]
+    assert len(rows) == len(keys)
+    assert f"| Sum | | | | | {exponentials.sum().item():.2f} | 1.00 |" in told
+    soft = (weights @ values).item()
+    assert f"The read is $c \\approx {soft:.2f}$" in told
+    assert soft == pytest.approx(result["soft"].item(), abs=1e-6)
+    assert result["hard"].item() in result["values"].tolist()
+    warmer = ", ".join(f"{weight:.2f}" for weight in scores.softmax(0).tolist())
+    assert f"with $\\tau = 1$ the weights are ({warmer})" in told
+    assert f"gives {values.mean().item():.2f}. In" in told
+
+
+def test_soft_and_hard_are_told_in_the_same_numbers(run: Callable[[Path], dict[str, Any]]) -> None:
+    result, told = run(ROOT / "book" / "idea.md"), " ".join(section(IDEA, "Soft and hard").split())
+    weights, values = result["weights"], result["values"]
+    assert f"the soft answer is always {result['soft'].item():.2f}" in told
+    third, fourth, first = (f"{100 * weights[i].item():.0f}" for i in (2, 3, 0))
+    said = f"{values[2].item():g} in {third} of 100 draws, {values[3].item():g} in {fourth}, and {values[0].item():g}"
+    assert f"{said} in {first};".replace("-", "−") in told
+    assert 100 * (weights[1] + weights[4]).item() < 1.5, "the others are hardly ever drawn"
+
+
+def test_a_non_local_blocks_weights_may_sum_to_something_else() -> None:
+    told = section(IDEA, "What is weighed")
+    assert "Two of\nthe four forms of a [non-local block]" in told
+    x = torch.randn(1, 16, 4, 4, generator=torch.Generator().manual_seed(0))
+    sums = {}
+    for similarity in SIMILARITIES:
+        (weights,) = attention.create("non_local", 16, similarity=similarity).eval().attend(x)[1].values()
+        sums[similarity] = bool(torch.allclose(weights.sum(-1), torch.ones(()), atol=1e-5))
+    assert len(sums) == 4
+    assert {similarity for similarity, one in sums.items() if not one} == {"dot product", "concatenation"}
+
+
+# The story
+
+
+def test_every_step_of_the_timeline_is_told_with_its_year() -> None:
+    known = parse_file(str(ROOT / "book" / "references.bib")).entries
+    headings = re.findall(r"^## (.*)$", HISTORY, re.MULTILINE)
+    for (name, key, _, _), step in zip(figures.STEPS, figures.told(), strict=True):
+        cite = key or entries()[name].cite
+        assert known[cite].fields["year"] == str(step.year)
+        where = [heading for heading in headings if cite in section(HISTORY, heading)]
+        assert where, f"the page does not tell of {cite}"
+        years = [int(year) for year in re.findall(r"\d{4}", where[0])]
+        assert where[0] == "Today" or min(years) <= step.year <= max(years), (where, step)
+
+
+def test_the_timelines_alt_text_names_every_step_and_year() -> None:
+    years = {str(step.year) for step in figures.told()}
+    assert years == set(re.findall(r"\b20\d\d\b", ALT))
+    words = {"Encoder–decoder": "encoder–decoder", "Additive": "additive attention", "Captioner": "captioner"}
+    words |= {"Dot product": "dot products", "Non-local": "non-local blocks", "Latent diffusion": "latent diffusion"}
+    for step in figures.told():
+        assert words.get(step.name, step.name) in ALT, step.name
+
+
+def test_what_was_added_and_what_was_given_up_is_told_of_each_step() -> None:
+    for heading in re.findall(r"^## (\d.*)$", HISTORY, re.MULTILINE):
+        told = section(HISTORY, heading)
+        assert told.count("*What it added.*") == told.count("*What it gave up.*") == 1, heading
+
+
+def test_the_timeline_draws_every_step_once_and_the_year_of_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [text.get_text() for text in texts(drawn("timeline.svg"))]
+    assert all(words.count(step.name) == 1 for step in figures.told())
+    assert [step.year for step in figures.told() if step.name == "SE"] == [entries()["se"].year]
+    now = figures.fingerprint("timeline.svg")
+    monkeypatch.setattr(figures, "entries", lambda: entries() | {"se": replace(entries()["se"], year=2031)})
+    assert "2031" in [text.get_text() for text in texts(drawn("timeline.svg"))]
+    assert figures.fingerprint("timeline.svg") != now
+
+
+# The choice
+
+
+def test_mechanisms_are_filed_as_the_table_says() -> None:
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| [^|]+ \|", section(CHOOSING, "Others file them elsewhere"), re.M)
+    filed = {name: here for names, here in rows[1:] for name in names.split(", ") if not name.startswith(":")}
+    shorts = {entry.short: FAMILIES[entry.family] for entry in entries().values()}
+    assert len(filed) >= 15
+    assert {name: shorts[name] for name in filed} == filed
+
+
+def test_the_price_of_se_is_as_it_is_told() -> None:
+    from tools.writing.circulating import claims, filled
+
+    told = " ".join(section(CHOOSING, "None, to begin with").split())
+    assert "less than a thousandth to the multiply–adds of ResNet-50, and takes about an eighth of the images" in told
+    assert 0 < float(filled("{more_macs[SE-ResNet-50 | ResNet-50]:.3f}")) < 0.1
+    (time,) = (claim.source for claim in claims() if claim.name == "se-time")
+    before, after = (int(v) for v in re.search(r"percent\[(3\d+), (\d+)\]", time).groups())
+    assert 1 / 9 < (before - after) / before < 1 / 7
+
+
+def test_blocks_that_begin_as_the_identity_do() -> None:
+    assert "as the non-local block and the spatial transformer do here" in CHOOSING
+    x = torch.randn(2, 16, 8, 8, generator=torch.Generator().manual_seed(0))
+    spatial = attention.SpatialTransformer(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(8)), 8).eval()
+    for block in (attention.create("non_local", 16).eval(), spatial):
+        torch.testing.assert_close(block(x), x, rtol=0, atol=1e-5)
 
 
 def test_a_soft_answer_is_the_mean_of_hard_ones() -> None:

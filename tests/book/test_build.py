@@ -190,6 +190,28 @@ def test_a_page_has_its_colours_without_a_script(site: Path) -> None:
         assert not soup(path).html.has_attr("data-theme"), path
         assert soup(path).body["data-default-mode"] == "auto", path
         assert 'getItem("theme") || (matchMedia(' in path.read_text(encoding="utf-8"), path
+def test_the_table_of_choices_has_what_the_registry_says(site: Path) -> None:
+    (table,) = soup(site / "book" / "choosing.html").select(".choices table")
+    rows = [[" ".join(cell.get_text().split()) for cell in row.select("td")] for row in table.select("tbody tr")]
+    known = entries()
+    told = [entry for entry in known.values() if entry.when]
+    assert len(told) >= 6
+    plain = [
+        [entry.short, entry.when, entry.when_not, ", ".join(known[name].short for name in entry.instead)]
+        for entry in told
+    ]
+    assert [[cell.replace("’", "'") for cell in row] for row in rows] == plain
+    assert len(table.select("td:first-child a.reference")) == len(told)
+
+
+def test_every_number_that_circulates_has_its_anchor(site: Path) -> None:
+    page = soup(site / "book" / "circulating.html")
+    links = [link["href"] for link in page.select("article table a")]
+    assert len(links) == len(set(links)) == len(page.select("article h3"))
+    for link in links:
+        (target,) = page.select(link)
+        assert target.find_next("h3") is not None
+        assert target.find_next("strong").get_text(strip=True)
 
 
 def test_edit_and_issue_buttons_lead_to_the_source(site: Path) -> None:

@@ -1,4 +1,4 @@
-"""Draw the picture of the idea of attention, for the README, and the social card.
+"""Draw the picture of the idea of attention, the timeline of its story, and the social card.
 
 They are committed, so that building the book needs no matplotlib. ``python -m tools.writing.figures`` draws them anew,
 with ``--check`` it says which are out of date. One point of a picture is one pixel on a phone: a font of 9 points
@@ -9,8 +9,10 @@ feed: a PNG, since no such place shows SVG, whose points become three pixels eac
 import argparse
 import hashlib
 import io
+import re
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path as File
 
 import matplotlib as mpl
@@ -18,19 +20,22 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import FancyBboxPatch, PathPatch, Rectangle
 from matplotlib.path import Path
+from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
 from attention.lab.style import COLOURS, HEAT, PHONE, SMALLEST
+from attention.registry import entries
 
 ROOT = File(__file__).resolve().parents[2]
 FOLDER = ROOT / "book" / "_static"
 
 _SMALL, _TEXT, _TITLE = SMALLEST, 9.0, 9.5
-_BAND, _LINE = "#f3f3f1", "#c9c9c9"
+_BAND, _LINE, _BUILT = "#f3f3f1", "#c9c9c9", "#cfe3f1"
 _SETTINGS = {
     "font.family": "DejaVu Sans",
     "svg.fonttype": "path",
@@ -155,6 +160,132 @@ def _network(axes: Axes, rows: NDArray, x: tuple[float, float, float]) -> None:
         axes.plot([left] * len(centres), centres, "o", ms=4.5, mfc="white", mec=COLOURS["muted"], mew=0.9, zorder=2)
 
 
+# --- the timeline -------------------------------------------------------------------------------------------------
+
+#: The columns of the timeline, and what is told of each.
+LINES: dict[str, str] = {
+    "look": "which part is seen\nat all",
+    "gate": "louder or softer",
+    "read": "from here, where?",
+}
+#: The steps of the story: a mechanism, or a name and the key of its paper; the column; what was new.
+STEPS: tuple[tuple[str, str, str, str], ...] = (
+    ("RAM", "mnih2014recurrent", "look", "patch after patch"),
+    ("Encoder–decoder", "cho2014learning", "read", "one vector for all"),
+    ("stn", "", "look", "one window"),
+    ("additive", "", "read", "search the words"),
+    ("captioner", "", "read", "search the places"),
+    ("dynamic_capacity", "", "look", "a few places in full"),
+    ("dot_product", "", "read", "all from all"),
+    ("se", "", "gate", "channels"),
+    ("scse", "", "gate", "both, side by side"),
+    ("bam", "", "gate", "both, summed"),
+    ("cbam", "", "gate", "both, in turn"),
+    ("non_local", "", "read", "pairs of places"),
+    ("sk", "", "read", "from two kernels"),
+    ("DynamicViT", "rao2021dynamicvit", "look", "fewer patches"),
+    ("ViT", "dosovitskiy2021image", "read", "a picture as a sentence"),
+    ("Latent diffusion", "rombach2022high", "read", "a picture from words"),
+)
+
+
+@dataclass(frozen=True)
+class Told:
+    """A step of the story.
+
+    :param year: of the first reviewed publication.
+    :param name: what the picture calls it.
+    :param status: that of its mechanism, or empty for what is not in this book.
+    :param line: its column, one of :data:`LINES`.
+    :param new: what was new.
+    """
+
+    year: int
+    name: str
+    status: str
+    line: str
+    new: str
+
+
+def told() -> list[Told]:
+    """Return the steps of the story: years and names of mechanisms from the registry, other years from papers' keys."""
+    found = []
+    for name, key, line, new in STEPS:
+        if key:
+            found.append(Told(int(re.sub(r"\D", "", key)), name, "", line, new))
+        else:
+            entry = entries()[name]
+            found.append(Told(entry.year, entry.short, entry.status, line, new))
+    return found
+
+
+def timeline() -> Figure:
+    """Draw the story: the years from top to bottom, what came of each of three lines beside them."""
+    rows: dict[int, dict[str, list[Told]]] = {}
+    for step in sorted(told(), key=lambda step: step.year):
+        rows.setdefault(step.year, {line: [] for line in LINES})[step.line].append(step)
+    head, step_height, foot = 40.0, 33.0, 26.0
+    heights = {year: 6 + step_height * max(map(len, cells.values())) for year, cells in rows.items()}
+    bottom = head + sum(heights.values())
+    fig, axes = canvas(bottom + foot)
+    left, width = 30.0, (PHONE - 33.0) / len(LINES)
+    middle = {line: left + width * (i + 0.5) for i, line in enumerate(LINES)}
+    for line, about in LINES.items():
+        axes.text(middle[line], 11, line, size=_TITLE, weight="bold", color=COLOURS["ink"], ha="center")
+        _lines(axes, middle[line], 22, about)
+        steps = [step.year for step in told() if step.line == line]
+        ends = [head + sum(h for year, h in heights.items() if year < end) + 14 for end in (min(steps), max(steps))]
+        axes.plot([middle[line]] * 2, ends, color=_LINE, lw=1.2, zorder=0.8)
+    top = head
+    for i, (year, cells) in enumerate(rows.items()):
+        if i % 2 == 0:
+            axes.add_patch(Rectangle((0, top), PHONE, heights[year], facecolor=_BAND, lw=0, zorder=0))
+        axes.text(4, top + 14, str(year), size=_SMALL, color=COLOURS["muted"], va="center_baseline")
+        for line, steps in cells.items():
+            for j, step in enumerate(steps):
+                _step(axes, step, middle[line], top + 6 + j * step_height, _BAND if i % 2 == 0 else "white")
+        top += heights[year]
+    labels = (("chapter", "ready", 30), ("block", "block", 110), ("planned", "planned", 180), ("elsewhere", "", 265))
+    for label, status, at in labels:
+        _frame(axes, status, at, bottom + 9, 16, 10)
+        axes.text(at + 21, bottom + 14, label, size=_SMALL, color=COLOURS["ink"], va="center_baseline")
+    return fig
+
+
+def _width(word: str, size: float = _TEXT, weight: str = "normal") -> float:
+    """Return the width of a word in points."""
+    return float(TextPath((0, 0), word, size=size, prop=FontProperties(weight=weight)).get_extents().width)
+
+
+def _step(axes: Axes, step: Told, centre: float, top: float, face: str) -> None:
+    """Draw one step: its name in a frame, and below it what was new, on a patch that hides the line behind."""
+    ready = step.status == "ready"
+    width = _width(step.name, weight="bold" if ready else "normal") + 10
+    _frame(axes, step.status, centre - width / 2, top, width, 16)
+    colour = "white" if ready else COLOURS["ink"]
+    weight = "bold" if ready else "normal"
+    axes.text(centre, top + 8.4, step.name, size=_TEXT, color=colour, weight=weight, ha="center", va="center_baseline")
+    hidden = _width(step.new, _SMALL) + 4
+    axes.add_patch(Rectangle((centre - hidden / 2, top + 17), hidden, 11, facecolor=face, lw=0, zorder=0.9))
+    axes.text(centre, top + 25, step.new, size=_SMALL, color=COLOURS["muted"], ha="center")
+
+
+def _frame(axes: Axes, status: str, left: float, top: float, width: float, height: float) -> None:
+    """Draw the frame of a step in the colours of the map; dashed for what is not in this book."""
+    axes.add_patch(
+        FancyBboxPatch(
+            (left + 3, top + 3),
+            width - 6,
+            height - 6,
+            boxstyle="round,pad=3",
+            facecolor={"ready": COLOURS["block"], "block": _BUILT}.get(status, "white"),
+            edgecolor=COLOURS["block"] if status in ("ready", "block") else COLOURS["muted"],
+            linestyle="-" if status else (0, (2, 1.5)),
+            lw=0.9,
+        )
+    )
+
+
 # --- the social card ----------------------------------------------------------------------------------------------
 
 CARD_TITLE = "Attention, Block by Block"
@@ -181,11 +312,13 @@ def card() -> Figure:
 
 # --- files --------------------------------------------------------------------------------------------------------
 
-FIGURES: dict[str, Callable[[], Figure]] = {"idea.svg": idea, "card.png": card}
+FIGURES: dict[str, Callable[[], Figure]] = {"idea.svg": idea, "timeline.svg": timeline, "card.png": card}
 
 
 def fingerprint(name: str) -> str:
-    """Hash what a picture is drawn from: its numbers, and the card's words."""
+    """Hash what a picture is drawn from: what the timeline shows of the registry; numbers, the card's words."""
+    if name == "timeline.svg":
+        return hashlib.sha256(repr((told(), LINES)).encode()).hexdigest()[:16]
     source = repr({key: np.round(value, 6).tolist() for key, value in example().items()})
     source += repr((CARD_TITLE, CARD_LINES)) if name == "card.png" else ""
     return hashlib.sha256(source.encode()).hexdigest()[:16]

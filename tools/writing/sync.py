@@ -1,9 +1,10 @@
 """Write everything that is stated in one place and shown in several.
 
 From ``attention/mechanisms.toml``, ``settings.toml`` and the package's version: every chapter's card and set-up cell,
-the README's table of chapters, the package's stub for type checkers, the table of what works with what, the page of
-published costs, the page, the drawing and the live picture of each block that has no chapter yet, and the addresses
-in ``pyproject.toml`` and ``CITATION.cff``. With ``--check`` it writes nothing and says what is not current.
+the README's table of chapters, the package's stub for type checkers, the table of what works with what, the pages of
+published costs and of numbers that circulate, the page, the drawing and the live picture of each block that has no
+chapter yet, and the addresses in ``pyproject.toml`` and ``CITATION.cff``. With ``--check`` it writes nothing and says
+what is not current.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import attention
 from attention import registry
 from attention.registry import FAMILIES, KINDS, Entry, entries
 from tools.chapters import CARD, ROOT, SETUP_TAGS, Settings, notebook_path, read, settings, tags, text, written
-from tools.writing import costs, reading
+from tools.writing import circulating, costs, reading
 from tools.writing.pages import (
     BLOCKS,
     DRAWINGS,
@@ -320,6 +321,7 @@ def wanted(root: Path) -> Iterator[tuple[Path, Callable[[], str]]]:
     yield root / "attention" / "__init__.pyi", partial(stub, root)
     yield root / "book" / "api" / "works.md", partial(works, root)
     yield root / costs.PAGE, partial(costs.page, root)
+    yield root / circulating.PAGE, partial(circulating.page, root)
     for entry in built():
         yield root / DRAWINGS / f"{entry.name}.svg", lambda name=entry.name: drawn(name).wide
         yield root / DRAWINGS / f"{entry.name}{NARROW}.svg", lambda name=entry.name: drawn(name).narrow

@@ -28,15 +28,17 @@ _STATES = {"ready": "chapter", "block": "block", "planned": "planned", "elsewher
 
 
 class Mechanisms(SphinxDirective):
-    """Show the mechanisms in one of three forms.
+    """Show the mechanisms in one of four forms.
 
     ``:cards:``: a section for each family, with a card for each chapter: a picture, a name, a sentence, and what there
     is of it. ``:map:``: what they weigh from left to right, the years from top to bottom; what the directive holds is
     the caption. ``:api:``: a table of the blocks: the name that ``create`` takes, the class, the maps.
+    ``:when:``: a table of what speaks for a mechanism, what against it, and what to take instead, for those of which
+    the registry says so.
     """
 
     has_content = True
-    option_spec: ClassVar = dict.fromkeys(("cards", "map", "api"), directives.flag)
+    option_spec: ClassVar = dict.fromkeys(("cards", "map", "api", "when"), directives.flag)
 
     def run(self) -> list[nodes.Node]:
         """Build the form that is asked for."""
@@ -47,6 +49,9 @@ class Mechanisms(SphinxDirective):
             return [self._family(family, title) for family, title in FAMILIES.items()]
         if "map" in self.options:
             return [self._map()]
+        if "when" in self.options:
+            told = [entry for entry in entries().values() if entry.when]
+            return [_table({"Mechanism": 15, "For it": 35, "Against it": 35, "Instead": 15}, map(self._choice, told))]
         built = [entry for entry in entries().values() if entry.built]
         return [_table({"Name": 20, "Class": 45, "Maps": 35}, map(self._cells, built))]
 
@@ -119,6 +124,11 @@ class Mechanisms(SphinxDirective):
     def _state(self, entry: Entry) -> str:
         """Return the entry's status as far as this book has its page."""
         return entry.status if self._written(entry) else "planned"
+
+    def _choice(self, entry: Entry) -> tuple[nodes.Node, ...]:
+        instead = [self._name(other, nodes.Text(other.short)) for other in map(entries().__getitem__, entry.instead)]
+        name = self._name(entry, nodes.Text(entry.short))
+        return name, nodes.Text(entry.when), nodes.Text(entry.when_not), _join(instead)
 
     def _cells(self, entry: Entry) -> tuple[nodes.Node, nodes.Node, nodes.Node]:
         block = self._class(nodes.literal("", entry.class_name), f"{entry.module}.{entry.class_name}")
