@@ -1,4 +1,4 @@
-"""Draw the pictures of the book's prose pages: the idea of attention, the map of all mechanisms; and the social card.
+"""Draw the pictures of the book's prose pages, such as the map of all mechanisms, and the social card.
 
 They are committed, so that building the book needs no matplotlib. ``python -m tools.writing.figures`` draws them anew,
 with ``--check`` it says which are out of date. One point of a picture is one pixel on a phone: a font of 9 points
@@ -29,6 +29,7 @@ from PIL import Image, ImageChops
 
 from attention.lab.style import COLOURS, HEAT, PHONE, SMALLEST
 from attention.registry import Entry, entries
+from tools.writing import comparing
 
 ROOT = File(__file__).resolve().parents[2]
 FOLDER = ROOT / "book" / "_static"
@@ -378,13 +379,20 @@ def card() -> Figure:
 
 # --- files --------------------------------------------------------------------------------------------------------
 
-FIGURES: dict[str, Callable[[], Figure]] = {"idea.svg": idea, "map.svg": mechanisms, "card.png": card}
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "idea.svg": idea,
+    "map.svg": mechanisms,
+    "card.png": card,
+    "differences.svg": comparing.differences,
+}
 
 
 def fingerprint(name: str) -> str:
-    """Hash what a picture is drawn from: the map, what it shows of the registry; the others, their numbers."""
+    """Hash what a picture is drawn from: what the map shows of the registry, a record's numbers, an example's."""
     if name == "map.svg":
         source = repr([(e.name, e.short, e.axis, e.year, e.status, e.chapter) for e in shown()])
+    elif name == "differences.svg":
+        source = repr(comparing.compared(comparing.PICTURED).runs)
     else:
         source = repr({key: np.round(value, 6).tolist() for key, value in example().items()})
         source += repr((CARD_TITLE, CARD_LINES)) if name == "card.png" else ""

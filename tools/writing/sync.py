@@ -1,9 +1,10 @@
 """Write everything that is stated in one place and shown in several.
 
 From ``attention/mechanisms.toml``, ``settings.toml`` and the package's version: every chapter's card and set-up cell,
-the README's table of chapters, the package's stub for type checkers, the table of what works with what, the page of
-published costs, the page, the drawing and the live picture of each block that has no chapter yet, and the addresses
-in ``pyproject.toml`` and ``CITATION.cff``. With ``--check`` it writes nothing and says what is not current.
+the README's table of chapters, the package's stub for type checkers, the table of what works with what, the pages of
+published costs and of comparisons, the page, the drawing and the live picture of each block that has no chapter yet,
+and the addresses in ``pyproject.toml`` and ``CITATION.cff``. With ``--check`` it writes nothing and says what is not
+current.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from attention import registry
 from attention.formulas import defaults, evaluate, formula, latex
 from attention.registry import FAMILIES, KINDS, Entry, entries
 from tools.chapters import CARD, ROOT, SETUP_TAGS, Settings, notebook_path, read, settings, tags, text, written
-from tools.writing import costs
+from tools.writing import comparing, costs
 from tools.writing.pages import BLOCKS, DRAWINGS, LIVE, NARROW, Drawn, built, drawing, live, page, shape
 
 #: The input for which a card states its figures: what ResNet-50's first stage puts out.
@@ -277,6 +278,7 @@ def wanted(root: Path) -> Iterator[tuple[Path, Callable[[], str]]]:
     yield root / "attention" / "__init__.pyi", partial(stub, root)
     yield root / "book" / "api" / "works.md", partial(works, root)
     yield root / costs.PAGE, partial(costs.page, root)
+    yield root / comparing.PAGE, partial(comparing.parts, root, comparing.PAGE, comparing.PARTS)
     for entry in built():
         yield root / DRAWINGS / f"{entry.name}.svg", lambda name=entry.name: drawn(name).wide
         yield root / DRAWINGS / f"{entry.name}{NARROW}.svg", lambda name=entry.name: drawn(name).narrow
