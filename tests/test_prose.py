@@ -23,6 +23,10 @@ from tools.writing import figures
 
 ROOT = Path(__file__).resolve().parent.parent
 LAWS = ROOT / "book" / "api" / "laws.md"
+OWN_BLOCK = ROOT / "book" / "own_block.md"
+STATISTICS = ROOT / "book" / "statistics.md"
+#: Pages that show what their Python prints.
+PRINTING = [LAWS, OWN_BLOCK, STATISTICS]
 PAGES = sorted((ROOT / "book").rglob("*.md"))
 GLOSSARY = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
 INTRO = (ROOT / "book" / "intro.md").read_text(encoding="utf-8")
@@ -176,21 +180,41 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Path], dic
     return run
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != LAWS], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in PRINTING], ids=lambda page: page.stem)
 def test_python_on_a_page_runs(page: Path, run: Callable[[Path], dict[str, Any]]) -> None:
     run(page)
 
 
-def test_the_page_on_laws_prints_what_it_shows(
-    capsys: pytest.CaptureFixture[str], run: Callable[[Path], dict[str, Any]]
+@pytest.mark.parametrize("page", PRINTING, ids=lambda page: page.stem)
+def test_a_page_shows_what_its_python_prints(
+    page: Path, capsys: pytest.CaptureFixture[str], run: Callable[[Path], dict[str, Any]]
 ) -> None:
-    page = LAWS
-    defined = run(page)
-    (shown,) = re.findall(r"^```text\n(.*?)^```\n<!-- printed: end", page.read_text(encoding="utf-8"), re.M | re.S)
-    assert shown.split() == capsys.readouterr().out.split()
+    run(page)
+    text = page.read_text(encoding="utf-8")
+    shown = re.findall(r"^```text\n(.*?)^```\n\s*<!-- (?:printed|interval): end", text, re.M | re.S)
+    assert shown
+    assert "".join(shown).split() == capsys.readouterr().out.split()
+
+
+def test_what_the_page_on_laws_says_of_its_block_is_so(run: Callable[[Path], dict[str, Any]]) -> None:
+    defined = run(LAWS)
     assert set(defined["report"].broken) == {"normalised_axis", "gradients_arrive", "half_precision"}
     assert "of query.bias never received a gradient" in defined["report"].broken["gradients_arrive"]
     assert "torch.float16, inputs up to 1000, is not finite" in defined["report"].broken["half_precision"]
+
+
+def test_what_the_page_on_an_own_block_says_of_it_is_so(run: Callable[[Path], dict[str, Any]]) -> None:
+    """The second mistake breaks no law, nor does the mended block; and the block is in the network, with its maps."""
+    defined = run(OWN_BLOCK)
+    laws, x = defined["laws"], defined["x"]
+    slow = {"compiles", "exports", "onnx", "distributes", "second_derivatives"}
+    assert laws.check(defined["Mended"](8), x, only=set(laws.LAWS) - slow).broken == {}
+    assert laws.check(defined["RowAttention"](8), x, only=set(laws.LAWS) - slow).broken == {}
+    with pytest.raises(AssertionError, match="the output differs by"):
+        laws.equals(defined["Mended"](8).double(), x.double(), reference=defined["by_hand"])
+    assert [name for _, name in defined["ranges"]] == ["row"] * 3
+    blocks = [type(module).__name__ for module in defined["network"].modules()]
+    assert blocks.count("RowAttention") == 3
 
 
 def test_the_number_of_chapters_is_right() -> None:

@@ -13,6 +13,7 @@ from statistics import NormalDist, median, stdev
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.stats import binomtest, ttest_ind_from_stats, ttest_rel
 
@@ -256,6 +257,7 @@ def differences() -> Figure:
     base, *arms = found.names
     colours = {base: COLOURS["plain"]} | dict.fromkeys(arms, COLOURS["control"]) | {arms[0]: COLOURS["block"]}
     fig = Figure(figsize=(PHONE / 72, 280 / 72), facecolor="white")
+    FigureCanvasAgg(fig)  # which knows where labels of axes come to stand
     bars = _panel(fig, 0.67, 0.235, "Bars on an axis that is cut: a clear order?")
     pairs = _panel(fig, 0.13, 0.31, f"Paired with {base}: each seed, the interval, and zero")
     means = {arm: 100 * found.mean(arm) for arm in found.names}

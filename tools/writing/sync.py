@@ -22,7 +22,7 @@ from attention import registry
 from attention.formulas import defaults, evaluate, formula, latex
 from attention.registry import FAMILIES, KINDS, Entry, entries
 from tools.chapters import CARD, ROOT, SETUP_TAGS, Settings, notebook_path, read, settings, tags, text, written
-from tools.writing import comparing, costs
+from tools.writing import catching, comparing, costs
 from tools.writing.pages import BLOCKS, DRAWINGS, LIVE, NARROW, Drawn, built, drawing, live, page, shape
 
 #: The input for which a card states its figures: what ResNet-50's first stage puts out.
@@ -278,7 +278,8 @@ def wanted(root: Path) -> Iterator[tuple[Path, Callable[[], str]]]:
     yield root / "attention" / "__init__.pyi", partial(stub, root)
     yield root / "book" / "api" / "works.md", partial(works, root)
     yield root / costs.PAGE, partial(costs.page, root)
-    yield root / comparing.PAGE, partial(comparing.parts, root, comparing.PAGE, comparing.PARTS)
+    for told in (comparing, catching):
+        yield root / told.PAGE, partial(comparing.parts, root, told.PAGE, told.PARTS)
     for entry in built():
         yield root / DRAWINGS / f"{entry.name}.svg", lambda name=entry.name: drawn(name).wide
         yield root / DRAWINGS / f"{entry.name}{NARROW}.svg", lambda name=entry.name: drawn(name).narrow
