@@ -13,6 +13,7 @@ COPIED = (
     "attention/__init__.pyi",
     "book/api/works.md",
     "book/published.md",
+    *("book/statistics.md", "book/explanation.md", "book/own_block.md"),
 )
 
 

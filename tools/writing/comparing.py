@@ -23,7 +23,7 @@ from attention.lab.power import holm, seeds_needed
 from attention.lab.style import COLOURS, PHONE
 from tools.chapters import ROOT
 
-__all__ = ["PAGE", "PARTS", "PICTURED", "compared", "differences", "parts"]
+__all__ = ["PAGE", "PARTS", "PICTURED", "between_ends", "compared", "differences", "parts", "signed", "table"]
 
 PAGE = Path("book", "statistics.md")
 TRIALS = Path("tools", "writing", "trials.toml")
@@ -60,18 +60,20 @@ def gaps(found: Comparison, first: str, second: str) -> list[float]:
     return [100 * (a - b) for a, b in zip(found.scores(first), found.scores(second), strict=True)]
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def table(head: list[str], rows: list[list[str]]) -> str:
     """Write a table whose columns but the first are numbers."""
     lines = ["| " + " | ".join(head) + " |", "|:--|" + "--:|" * (len(head) - 1)]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
-def _signed(value: float, digits: int = 2) -> str:
+def signed(value: float, digits: int = 2) -> str:
+    """Write a number with its sign."""
     return f"{value:+.{digits}f}".replace("-", "−")
 
 
-def _between(found: Interval) -> str:
-    return f"{_signed(100 * found.low)} to {_signed(100 * found.high)}"
+def between_ends(found: Interval, digits: int = 2) -> str:
+    """Write the ends of an interval, in points."""
+    return f"{signed(100 * found.low, digits)} to {signed(100 * found.high, digits)}"
 
 
 def _p(value: float) -> str:
@@ -97,7 +99,7 @@ def pairing() -> str:
         rows.append([share[1], *numbers])
     head = ["Record and arms", "seeds", "sd, first", "sd, second", "sd of the difference, unpaired", "paired"]
     return (
-        f"{_table(head, rows)}\n\nIn points of accuracy. Pairing made the spread smaller in {helped} of "
+        f"{table(head, rows)}\n\nIn points of accuracy. Pairing made the spread smaller in {helped} of "
         f"{len(rows)} comparisons. Of the unpaired spread it left {best[0]:.0%} in *{best[1]}*, the least, and "
         f"{worst[0]:.0%} in *{worst[1]}*, the most."
     )
@@ -125,7 +127,7 @@ def margin() -> str:
     found = compared(PICTURED).difference("SE", "plain")
     reach = 100 * max(abs(found.low), abs(found.high))
     return (
-        f"In the record of SE, *SE − plain* is {_signed(100 * found.mean)} points, from {_between(found)}. So it is "
+        f"In the record of SE, *SE − plain* is {signed(100 * found.mean)} points, from {between_ends(found)}. So it is "
         f"{found.verdict}, and a difference of more than {reach:.2f} points either way is ruled out, on this task and "
         "at this level. That says more than the verdict alone."
     )
@@ -143,7 +145,7 @@ def several() -> str:
     for arm in sorted(arms, key=p.get):
         wide = strict[arm]
         verdict = single[arm].verdict if together[arm] else "undecided"
-        cells = (_signed(100 * wide.mean), _between(single[arm]), _p(p[arm]), _between(wide), verdict)
+        cells = (signed(100 * wide.mean), between_ends(single[arm]), _p(p[arm]), between_ends(wide), verdict)
         rows.append([f"{arm} − {base}", *cells])
     decided = [sum(each.verdict != "undecided" for each in kind.values()) for kind in (single, strict)]
     head = ["Arms", "mean", f"{LEVEL:.0%} interval", "p", f"{level:.2%} interval", "by Holm"]
@@ -151,7 +153,7 @@ def several() -> str:
         f"The record of CBAM compares {len(arms)} networks with *{base}*, on the same {len(found.seeds)} seeds. If "
         f"none differed from it, and the comparisons were independent, one or more of {len(arms)} intervals of "
         f"{LEVEL:.0%} would still exclude 0 with a probability of {1 - LEVEL ** len(arms):.0%}.\n\n"
-        f"{_table(head, rows)}\n\n"
+        f"{table(head, rows)}\n\n"
         f"Of the {LEVEL:.0%} intervals {decided[0]} exclude 0; of those widened by Bonferroni, {decided[1]}; by Holm, "
         f"{sum(together.values())} differences are claimed."
     )
@@ -165,7 +167,7 @@ def seeds() -> str:
         spread = stdev(gaps(found, first, second))
         needed = [f"{seeds_needed(each, spread):,}" for each in WANTED]
         rows.append([_called(name, part, first, second), f"{spread:.2f}", str(len(found.seeds)), *needed])
-    return _table(
+    return table(
         ["Record and arms", "sd", "seeds it has", *(f"{each:g} point{'' if each == 1 else 's'}" for each in WANTED)],
         rows,
     )
@@ -184,7 +186,7 @@ def signs() -> str:
     wins, ties = sum(each > 0 for each in told), sum(each == 0 for each in told)
     left = len(told) - ties
     return (
-        f"{_table(head, rows)}\n\nIn the record of SK, *SK* beats *no choice* with {wins} of {left} seeds"
+        f"{table(head, rows)}\n\nIn the record of SK, *SK* beats *no choice* with {wins} of {left} seeds"
         + (f", and {ties} {'is a tie' if ties == 1 else 'are ties'}, which the test leaves out" if ties else "")
         + f": p = {binomtest(wins, left).pvalue:.3f}."
     )
@@ -206,16 +208,16 @@ def published() -> str:
         for block, (mean, sd) in zip(blocks, others, strict=True):
             key = f"{network}, {block}"
             p[key] = float(ttest_ind_from_stats(mean, sd, n, base, spread, n, equal_var=False).pvalue)
-            gain = _signed(mean - base)
+            gain = signed(mean - base)
             cells.append(f"**{gain}**" if p[key] < 1 - LEVEL else gain)
         rows.append([network, f"{base:.2f} ± {spread:.2f}", *cells])
     spreads = [sd for row in told["accuracy"].values() for _, sd in row]
     usual, alone = median(spreads), sum(each < 1 - LEVEL for each in p.values())
     by_chance = 1 - NormalDist(0, usual * math.sqrt(2)).cdf(_SMALL)
-    table = _table(["Network", "no block", *blocks], rows)
+    drawn = table(["Network", "no block", *blocks], rows)
     return (
         f"{{cite:t}}`{told['cite']}` trained every network {n} times ({told['where']}, {told['data']}, accuracy in per "
-        f"cent, gain over the network without a block):\n\n{table}\n\n"
+        f"cent, gain over the network without a block):\n\n{drawn}\n\n"
         f"**Bold**: the {LEVEL:.0%} interval of the difference excludes 0. It does for {alone} of {len(p)} gains; "
         f"{sum(holm(p).values())} of them hold when all {len(p)} are judged together by Holm. The trials are not "
         f"paired, so this is Welch's interval.\n\nThe spread of one cell is between {min(spreads):.2f} and "
@@ -272,12 +274,14 @@ def differences() -> Figure:
         ends = [100 * told.low, 100 * told.high]
         pairs.plot(ends, [row + 0.15] * 2, color=colours[arm], lw=3, solid_capstyle="butt")
         pairs.plot(100 * told.mean, row + 0.15, "o", ms=6, color=colours[arm])
-        mean = _signed(100 * told.mean)
+        mean = signed(100 * told.mean)
         pairs.text(1.03, row + 0.15, mean, transform=pairs.get_yaxis_transform(), size=9, va="center")
     pairs.axvline(0, color=COLOURS["ink"], lw=1, zorder=0)
     pairs.set(yticks=range(len(arms)), yticklabels=arms, ylim=(-0.6, len(arms) - 0.4), xlabel="difference, points")
     for axes in (bars, pairs):
         axes.invert_yaxis()
+        low, high = axes.get_xlim()
+        axes.set(xticks=[tick for tick in axes.get_xticks() if low <= tick <= high], xlim=(low, high))
     return fig
 
 

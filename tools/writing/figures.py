@@ -29,7 +29,7 @@ from PIL import Image, ImageChops
 
 from attention.lab.style import COLOURS, HEAT, PHONE, SMALLEST
 from attention.registry import Entry, entries
-from tools.writing import comparing
+from tools.writing import comparing, explaining
 
 ROOT = File(__file__).resolve().parents[2]
 FOLDER = ROOT / "book" / "_static"
@@ -384,6 +384,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "map.svg": mechanisms,
     "card.png": card,
     "differences.svg": comparing.differences,
+    "looks.svg": explaining.looks,
 }
 
 
@@ -393,6 +394,8 @@ def fingerprint(name: str) -> str:
         source = repr([(e.name, e.short, e.axis, e.year, e.status, e.chapter) for e in shown()])
     elif name == "differences.svg":
         source = repr(comparing.compared(comparing.PICTURED).runs)
+    elif name == "looks.svg":
+        source = repr([explaining.kept()[part] for part in ("pictures", "hundredths")])
     else:
         source = repr({key: np.round(value, 6).tolist() for key, value in example().items()})
         source += repr((CARD_TITLE, CARD_LINES)) if name == "card.png" else ""

@@ -2,9 +2,9 @@
 
 From ``attention/mechanisms.toml``, ``settings.toml`` and the package's version: every chapter's card and set-up cell,
 the README's table of chapters, the package's stub for type checkers, the table of what works with what, the pages of
-published costs and of comparisons, the page, the drawing and the live picture of each block that has no chapter yet,
-and the addresses in ``pyproject.toml`` and ``CITATION.cff``. With ``--check`` it writes nothing and says what is not
-current.
+published costs, of comparisons, of maps and of laws, the page, the drawing and the live picture of each block that has
+no chapter yet, and the addresses in ``pyproject.toml`` and ``CITATION.cff``. With ``--check`` it writes nothing and
+says what is not current.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from attention import registry
 from attention.formulas import defaults, evaluate, formula, latex
 from attention.registry import FAMILIES, KINDS, Entry, entries
 from tools.chapters import CARD, ROOT, SETUP_TAGS, Settings, notebook_path, read, settings, tags, text, written
-from tools.writing import catching, comparing, costs
+from tools.writing import catching, comparing, costs, explaining
 from tools.writing.pages import BLOCKS, DRAWINGS, LIVE, NARROW, Drawn, built, drawing, live, page, shape
 
 #: The input for which a card states its figures: what ResNet-50's first stage puts out.
@@ -278,7 +278,7 @@ def wanted(root: Path) -> Iterator[tuple[Path, Callable[[], str]]]:
     yield root / "attention" / "__init__.pyi", partial(stub, root)
     yield root / "book" / "api" / "works.md", partial(works, root)
     yield root / costs.PAGE, partial(costs.page, root)
-    for told in (comparing, catching):
+    for told in (comparing, explaining, catching):
         yield root / told.PAGE, partial(comparing.parts, root, told.PAGE, told.PARTS)
     for entry in built():
         yield root / DRAWINGS / f"{entry.name}.svg", lambda name=entry.name: drawn(name).wide
