@@ -1,5 +1,6 @@
 """The prose pages and their pictures: nothing typed that is not so."""
 
+import ast
 import io
 import re
 import sys
@@ -19,11 +20,12 @@ from pybtex.database import parse_file
 
 from attention.lab.style import PHONE, SMALLEST
 from attention.registry import chapters, entries
-from tools.writing import figures
+from tools.writing import explaining, figures
 
 ROOT = Path(__file__).resolve().parent.parent
 LAWS = ROOT / "book" / "api" / "laws.md"
 OWN_BLOCK = ROOT / "book" / "own_block.md"
+EXPLANATION = ROOT / "book" / "explanation.md"
 STATISTICS = ROOT / "book" / "statistics.md"
 #: Pages that show what their Python prints.
 PRINTING = [LAWS, OWN_BLOCK, STATISTICS]
@@ -215,6 +217,44 @@ def test_what_the_page_on_an_own_block_says_of_it_is_so(run: Callable[[Path], di
     assert [name for _, name in defined["ranges"]] == ["row"] * 3
     blocks = [type(module).__name__ for module in defined["network"].modules()]
     assert blocks.count("RowAttention") == 3
+
+
+def test_what_the_page_on_maps_says_of_its_example_is_so() -> None:
+    """A map that lies on the object in every seed, by training, and that another image's can replace; and one not."""
+    for seed in range(len(explaining.kept()["scores"])):
+        shares = {kind: found[seed] for kind, found in explaining.kept()["on object"].items()}
+        assert shares["trained"]["second block"] > 0.8 > 0.7 > shares["untrained"]["second block"]
+    for whose in ("another", "mean"):
+        found = explaining.exchanged("second block", "space", whose)
+        assert found.verdict == "undecided"
+        assert found.low > -0.01
+        assert explaining.exchanged("first block", "channel", whose).verdict == "lower"
+    assert explaining.kept()["settings"]["widths"][0] == 16
+
+
+def test_each_question_before_a_map_is_believed_has_a_call_that_runs() -> None:
+    questions = EXPLANATION.read_text(encoding="utf-8").partition("(explanation-questions)=")[2]
+    asked = re.findall(r"^\*\*(\d)\. [^*]*\?\*\*(.*?)(?=^\*\*\d|\Z)", questions, re.M | re.S)
+    assert [number for number, _ in asked] == ["1", "2", "3", "4", "5"]
+    defined: dict[str, Any] = {}
+    setup, _, _ = questions.partition("**1.")
+    answers = {}
+    for number, text in [("0", setup), *asked]:
+        (code,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+        *body, last = ast.parse(code).body
+        exec(compile(ast.Module(body, []), "explanation.md", "exec"), defined)
+        if isinstance(last, ast.Expr):
+            answers[number] = eval(compile(ast.Expression(last.value), "explanation.md", "eval"), defined)
+        else:
+            exec(compile(ast.Module([last], []), "explanation.md", "exec"), defined)
+        assert number == "3" or "maps." in code
+    change, saturated = answers["1"]
+    assert 0 <= change <= 0.5
+    assert 0 <= saturated <= 1
+    assert answers["2"] == defined["scores"].own - defined["scores"].another
+    assert answers["3"] == defined["scores"].own - defined["scores"].mean
+    assert -1 <= answers["4"] < 1
+    assert 0 <= answers["5"] <= 1
 
 
 def test_the_number_of_chapters_is_right() -> None:
