@@ -88,7 +88,7 @@ PARTS = {each.__name__: each for each in (setting, sensible, matters)}
 def looks() -> Figure:
     """Draw what the network sees, its map of positions, and that of a network with random weights."""
     fig = Figure(figsize=(PHONE / 72, 238 / 72), facecolor="white")
-    FigureCanvasAgg(fig)
+    FigureCanvasAgg(fig)  # which knows where texts come to stand
     pictures = np.array(kept()["pictures"]) / 100
     maps = {kind: np.array(kept()["hundredths"][kind][SHOWN]) / 100 for kind in ("trained", "untrained")}
     side, gap, left = 66.0, 5.0, 66.0
@@ -102,5 +102,5 @@ def looks() -> Figure:
             if what == "picture":
                 axes.imshow(pictures[column], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             else:
-                axes.imshow(maps[what][column], cmap=mpl.colormaps[HEAT], interpolation="nearest")
+                axes.imshow(maps[what][column], cmap=mpl.colormaps[HEAT], vmin=0, vmax=1, interpolation="nearest")
     return fig
