@@ -32,8 +32,8 @@ def test_paired_and_unpaired_spreads() -> None:
     for (name, part, first, second), row in zip(comparing.PAIRS, rows("pairing"), strict=True):
         found = comparing.compared(name, part)
         one, other = (100 * np.array(found.scores(arm)) for arm in (first, second))
-        spreads = (one.std(ddof=1), other.std(ddof=1), np.hypot(one.std(ddof=1), other.std(ddof=1)))
-        assert row[1:] == [str(len(one)), *(f"{each:.2f}" for each in (*spreads, (one - other).std(ddof=1)))]
+        unpaired, paired = np.hypot(one.std(ddof=1), other.std(ddof=1)), (one - other).std(ddof=1)
+        assert row[1:] == [str(len(one)), f"{unpaired:.2f}", f"{paired:.2f}"]
 
 
 def test_seeds_are_counted_with_the_spread_of_the_record() -> None:

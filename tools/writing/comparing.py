@@ -95,9 +95,9 @@ def pairing() -> str:
         helped += paired < unpaired
         share = (paired / unpaired, _called(name, part, first, second))
         best, worst = min(best or share, share), max(worst or share, share)
-        numbers = [str(len(found.seeds)), *(f"{spread:.2f}" for spread in (*alone, unpaired, paired))]
+        numbers = [str(len(found.seeds)), f"{unpaired:.2f}", f"{paired:.2f}"]
         rows.append([share[1], *numbers])
-    head = ["Record and arms", "seeds", "sd, first", "sd, second", "sd of the difference, unpaired", "paired"]
+    head = ["Record and arms", "seeds", "sd, unpaired", "sd, paired"]
     return (
         f"{table(head, rows)}\n\nIn points of accuracy. Pairing made the spread smaller in {helped} of "
         f"{len(rows)} comparisons. Of the unpaired spread it left {best[0]:.0%} in *{best[1]}*, the least, and "
