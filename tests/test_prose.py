@@ -1,5 +1,6 @@
 """The prose pages and their pictures: nothing typed that is not so."""
 
+import ast
 import io
 import re
 import sys
@@ -23,10 +24,15 @@ from attention.lab.style import PHONE, SMALLEST
 from attention.pictures import idea_query
 from attention.registry import FAMILIES, chapters, entries
 from attention.self_attention.non_local import SIMILARITIES
-from tools.writing import figures
+from tools.writing import explaining, figures
 
 ROOT = Path(__file__).resolve().parent.parent
 LAWS = ROOT / "book" / "api" / "laws.md"
+OWN_BLOCK = ROOT / "book" / "own_block.md"
+EXPLANATION = ROOT / "book" / "explanation.md"
+STATISTICS = ROOT / "book" / "statistics.md"
+#: Pages that show what their Python prints.
+PRINTING = [LAWS, OWN_BLOCK, STATISTICS]
 PAGES = sorted((ROOT / "book").rglob("*.md"))
 GLOSSARY = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
 INTRO = (ROOT / "book" / "intro.md").read_text(encoding="utf-8")
@@ -178,21 +184,79 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Path], dic
     return run
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != LAWS], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in PRINTING], ids=lambda page: page.stem)
 def test_python_on_a_page_runs(page: Path, run: Callable[[Path], dict[str, Any]]) -> None:
     run(page)
 
 
-def test_the_page_on_laws_prints_what_it_shows(
-    capsys: pytest.CaptureFixture[str], run: Callable[[Path], dict[str, Any]]
+@pytest.mark.parametrize("page", PRINTING, ids=lambda page: page.stem)
+def test_a_page_shows_what_its_python_prints(
+    page: Path, capsys: pytest.CaptureFixture[str], run: Callable[[Path], dict[str, Any]]
 ) -> None:
-    page = LAWS
-    defined = run(page)
-    (shown,) = re.findall(r"^```text\n(.*?)^```\n<!-- printed: end", page.read_text(encoding="utf-8"), re.M | re.S)
-    assert shown.split() == capsys.readouterr().out.split()
+    run(page)
+    text = page.read_text(encoding="utf-8")
+    shown = re.findall(r"^```text\n(.*?)^```\n\s*<!-- (?:printed|interval): end", text, re.M | re.S)
+    assert shown
+    assert "".join(shown).split() == capsys.readouterr().out.split()
+
+
+def test_what_the_page_on_laws_says_of_its_block_is_so(run: Callable[[Path], dict[str, Any]]) -> None:
+    defined = run(LAWS)
     assert set(defined["report"].broken) == {"normalised_axis", "gradients_arrive", "half_precision"}
     assert "of query.bias never received a gradient" in defined["report"].broken["gradients_arrive"]
     assert "torch.float16, inputs up to 1000, is not finite" in defined["report"].broken["half_precision"]
+
+
+def test_what_the_page_on_an_own_block_says_of_it_is_so(run: Callable[[Path], dict[str, Any]]) -> None:
+    """The second mistake breaks no law, nor does the mended block; and the block is in the network, with its maps."""
+    defined = run(OWN_BLOCK)
+    laws, x = defined["laws"], defined["x"]
+    slow = {"compiles", "exports", "onnx", "distributes", "second_derivatives"}
+    assert laws.check(defined["Mended"](8), x, only=set(laws.LAWS) - slow).broken == {}
+    assert laws.check(defined["RowAttention"](8), x, only=set(laws.LAWS) - slow).broken == {}
+    with pytest.raises(AssertionError, match="the output differs by"):
+        laws.equals(defined["Mended"](8).double(), x.double(), reference=defined["by_hand"])
+    assert [name for _, name in defined["ranges"]] == ["row"] * 3
+    blocks = [type(module).__name__ for module in defined["network"].modules()]
+    assert blocks.count("RowAttention") == 3
+
+
+def test_what_the_page_on_maps_says_of_its_example_is_so() -> None:
+    """A map that lies on the object in every seed, by training, and that another image's can replace; and one not."""
+    for seed in range(len(explaining.kept()["scores"])):
+        shares = {kind: found[seed] for kind, found in explaining.kept()["on object"].items()}
+        assert shares["trained"]["second block"] > 0.8 > 0.7 > shares["untrained"]["second block"]
+    for whose in ("another", "mean"):
+        found = explaining.exchanged("second block", "space", whose)
+        assert found.verdict == "undecided"
+        assert found.low > -0.01
+        assert explaining.exchanged("first block", "channel", whose).verdict == "lower"
+    assert explaining.kept()["settings"]["widths"][0] == 16
+
+
+def test_each_question_before_a_map_is_believed_has_a_call_that_runs() -> None:
+    questions = EXPLANATION.read_text(encoding="utf-8").partition("(explanation-questions)=")[2]
+    asked = re.findall(r"^\*\*(\d)\. [^*]*\?\*\*(.*?)(?=^\*\*\d|\Z)", questions, re.M | re.S)
+    assert [number for number, _ in asked] == ["1", "2", "3", "4", "5"]
+    defined: dict[str, Any] = {}
+    setup, _, _ = questions.partition("**1.")
+    answers = {}
+    for number, text in [("0", setup), *asked]:
+        (code,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+        *body, last = ast.parse(code).body
+        exec(compile(ast.Module(body, []), "explanation.md", "exec"), defined)
+        if isinstance(last, ast.Expr):
+            answers[number] = eval(compile(ast.Expression(last.value), "explanation.md", "eval"), defined)
+        else:
+            exec(compile(ast.Module([last], []), "explanation.md", "exec"), defined)
+        assert number == "3" or "maps." in code
+    change, saturated = answers["1"]
+    assert 0 <= change <= 0.5
+    assert 0 <= saturated <= 1
+    assert answers["2"] == defined["scores"].own - defined["scores"].another
+    assert answers["3"] == defined["scores"].own - defined["scores"].mean
+    assert -1 <= answers["4"] < 1
+    assert 0 <= answers["5"] <= 1
 
 
 def test_the_number_of_chapters_is_right() -> None:

@@ -190,6 +190,8 @@ def test_a_page_has_its_colours_without_a_script(site: Path) -> None:
         assert not soup(path).html.has_attr("data-theme"), path
         assert soup(path).body["data-default-mode"] == "auto", path
         assert 'getItem("theme") || (matchMedia(' in path.read_text(encoding="utf-8"), path
+
+
 def test_the_table_of_choices_has_what_the_registry_says(site: Path) -> None:
     (table,) = soup(site / "book" / "choosing.html").select(".choices table")
     rows = [[" ".join(cell.get_text().split()) for cell in row.select("td")] for row in table.select("tbody tr")]

@@ -1,4 +1,4 @@
-"""Draw the picture of the idea of attention, the timeline of its story, and the social card.
+"""Draw the pictures of the book's prose pages, such as the timeline of its story, and the social card.
 
 They are committed, so that building the book needs no matplotlib. ``python -m tools.writing.figures`` draws them anew,
 with ``--check`` it says which are out of date. One point of a picture is one pixel on a phone: a font of 9 points
@@ -30,6 +30,7 @@ from PIL import Image, ImageChops
 
 from attention.lab.style import COLOURS, HEAT, PHONE, SMALLEST
 from attention.registry import entries
+from tools.writing import comparing, explaining
 
 ROOT = File(__file__).resolve().parents[2]
 FOLDER = ROOT / "book" / "_static"
@@ -312,15 +313,26 @@ def card() -> Figure:
 
 # --- files --------------------------------------------------------------------------------------------------------
 
-FIGURES: dict[str, Callable[[], Figure]] = {"idea.svg": idea, "timeline.svg": timeline, "card.png": card}
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "idea.svg": idea,
+    "timeline.svg": timeline,
+    "card.png": card,
+    "differences.svg": comparing.differences,
+    "looks.svg": explaining.looks,
+}
 
 
 def fingerprint(name: str) -> str:
-    """Hash what a picture is drawn from: what the timeline shows of the registry; numbers, the card's words."""
+    """Hash what a picture is drawn from: what the registry says, a record's numbers, an example's, the card's words."""
     if name == "timeline.svg":
-        return hashlib.sha256(repr((told(), LINES)).encode()).hexdigest()[:16]
-    source = repr({key: np.round(value, 6).tolist() for key, value in example().items()})
-    source += repr((CARD_TITLE, CARD_LINES)) if name == "card.png" else ""
+        source = repr((told(), LINES))
+    elif name == "differences.svg":
+        source = repr(comparing.compared(comparing.PICTURED).runs)
+    elif name == "looks.svg":
+        source = repr([explaining.kept()[part] for part in ("pictures", "hundredths")])
+    else:
+        source = repr({key: np.round(value, 6).tolist() for key, value in example().items()})
+        source += repr((CARD_TITLE, CARD_LINES)) if name == "card.png" else ""
     return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
