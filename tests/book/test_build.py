@@ -7,19 +7,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import yaml
 from attention_book.addresses import load
 
 from attention.registry import FAMILIES, chapters
 from tests.book.conftest import ROOT
-from tests.book.reading import broken_links, documents, images_without_alt, leftovers, pages, soup, unnumbered
-
-
-def listed() -> list[str]:
-    """Return the names of all pages in the table of contents."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    pages = [page for part in toc["parts"] for page in part["chapters"]]
-    return [toc["root"], *(each["file"] for page in pages for each in (page, *page.get("sections", ())))]
+from tests.book.reading import broken_links, documents, images_without_alt, leftovers, listed, pages, soup, unnumbered
 
 
 def test_every_listed_page_is_built_and_no_other(site: Path) -> None:

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from attention_book import (
     access,
+    accessibility,
     addresses,
     api,
     cards,
@@ -35,7 +36,7 @@ __all__ = ["setup"]
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Set up every part of the extension."""
-    parts = (access, addresses, api, cards, code, descriptions, figures, folding, launch, live, mathjax, mechanisms)
-    for part in (*parts, missing, references, slim):
+    parts = (access, accessibility, addresses, api, cards, code, descriptions, figures, folding, launch, live)
+    for part in (*parts, mathjax, mechanisms, missing, references, slim):
         part.setup(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -9,6 +9,12 @@ from sphinx.application import Sphinx
 
 __all__ = ["setup"]
 
+#: A part of the contents, from its caption to the next; it may hold lists within the list.
+_PART = re.compile(
+    r'<p aria-level="2" class="caption" role="heading">(<span class="caption-text">[^<]*</span>)</p>\s*'
+    r'(<ul class="((?:current )?)nav bd-sidenav">.*?</ul>)\s*(?=<p aria-level="2" class="caption"|</div>)',
+    re.DOTALL,
+)
 _TOGGLE = '<summary><span class="toctree-toggle"'
 _NAMED = _TOGGLE.replace("<summary>", '<summary aria-label="Pages below this one">')
 #: Each exercise and each solution brings a section of the same name, to which nothing leads.
@@ -28,17 +34,30 @@ def _as_lines(found: re.Match[str]) -> str:
     return found[1].replace("<dd>", '<span class="sig-line">').replace("</dd>", "</span>")
 
 
-def _name_toggles(app: Sphinx, exception: Exception | None) -> None:
-    """Name the buttons that unfold a part of the contents: the theme gives them an arrow and no word."""
+def _contents(text: str) -> str:
+    """Name what unfolds in the contents (the theme gives it an arrow and no word), and close the parts of other pages.
+
+    Who walks through the page by keyboard passes the names of the parts and the pages of one, not those of all.
+    """
+    text = text.replace(_TOGGLE, _NAMED)
+    return _PART.sub(
+        lambda found: (
+            f'<details class="part"{" open" if found[3] else ""}><summary>{found[1]}</summary>\n{found[2]}</details>\n'
+        ),
+        text,
+    )
+
+
+def _mend_contents(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.format != "html":
         return
     for path in Path(app.outdir).rglob("*.html"):
         text = path.read_text(encoding="utf-8")
-        if _TOGGLE in text:
-            path.write_text(text.replace(_TOGGLE, _NAMED), encoding="utf-8")
+        if (mended := _contents(text)) != text:
+            path.write_text(mended, encoding="utf-8")
 
 
 def setup(app: Sphinx) -> None:
     """Mend each page before it is written, and what the theme's templates add when all are."""
     app.connect("html-page-context", _mend)
-    app.connect("build-finished", _name_toggles)
+    app.connect("build-finished", _mend_contents)

@@ -19,6 +19,7 @@ __all__ = ["fold", "setup"]
 
 _BEGIN = re.compile(r'<div class="(?P<classes>(?:[\w-]+ )*(?:exercise|dropdown)(?: [\w-]+)*)"(?P<rest>[^>]*)>')
 _TITLE = re.compile(r'\s*(?:<span [^>]*></span>\s*)*<p class="admonition-title">(?P<words>.*?)</p>', re.DOTALL)
+_ARROW = '<span class="fa-solid fa-chevron-down"></span>'
 _DIVISION = re.compile(r"<(/?)div\b")
 _NUMBER = re.compile(r'<span class="caption-number">\s*(.*?)\s*</span>')
 _LINK = re.compile(r"</?a\b[^>]*>")
@@ -47,7 +48,8 @@ def fold(body: str) -> str:
         words = " ".join(_LINK.sub(" ", title["words"]).split())
         if "hint" in classes and begin.start() < ends:
             words = f"{words} to {exercise}"
-        parts.append(f'<details class="{begin["classes"]}"{begin["rest"]}>\n<summary class="admonition-title">{words}</summary>')
+        parts.append(f'<details class="{begin["classes"]}"{begin["rest"]}>\n')
+        parts.append(f'<summary class="admonition-title">{words}{_ARROW}</summary>')
         parts.append(fold(body[title.end() : end]) + "</details>")
         at = end + len("</div>")
     return "".join(parts) + body[at:]

@@ -100,12 +100,10 @@ def lean(sheet: str, known: set[str]) -> str:
     :param known: custom properties that pages and scripts name, with their two dashes.
     :returns: what is left.
     """
-    while True:
-        read = known | set(_READ.findall(sheet))
-        left = _PROPERTY.sub(lambda found: found[0] if found[1] in read else "", sheet)
-        if left == sheet:
-            return _EMPTY.sub("", left)
-        sheet = left
+    read = known | set(_READ.findall(sheet))
+    left = _PROPERTY.sub(lambda found: found[0] if found[1] in read else "", sheet)
+    # What only a property read that is gone may go too.
+    return lean(left, known) if left != sheet else _EMPTY.sub("", left)
 
 
 def _names(selector: str) -> list[str]:

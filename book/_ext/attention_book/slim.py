@@ -35,7 +35,15 @@ _OPTIONS = "documentation_options.js"
 #: Bootstrap's script names the classes of all its parts. Of them the pages use menus, tips and what unfolds.
 _BOOTSTRAP = "bootstrap.js"
 _UNFOLDS = (
-    *("active", "bs-tooltip-auto", "bs-tooltip-bottom", "bs-tooltip-end", "bs-tooltip-start", "bs-tooltip-top", "collapse"),
+    *(
+        "active",
+        "bs-tooltip-auto",
+        "bs-tooltip-bottom",
+        "bs-tooltip-end",
+        "bs-tooltip-start",
+        "bs-tooltip-top",
+        "collapse",
+    ),
     *("collapsing", "disabled", "dropdown-menu", "dropdown-toggle", "fade", "show", "tooltip", "tooltip-arrow"),
     "tooltip-inner",
 )
@@ -49,8 +57,12 @@ _MATHJAX = {
     "a11y/assistive-mml": "a11y/assistive-mml.js",
 }
 
-_SHEET = re.compile(r'[ \t]*<link (?=[^>]*rel="stylesheet")[^>]*href="(?P<base>[^":]*?)_static/(?P<name>[^"?]+)[^"]*"[^>]*>\n?')
-_SCRIPT = re.compile(r'[ \t]*<script [^>]*src="(?P<base>(?:[^":]*?_static/|(?:\.\./)+)?)(?P<name>[^"?:]+)[^"]*"[^>]*></script>\n?')
+_SHEET = re.compile(
+    r'[ \t]*<link (?=[^>]*rel="stylesheet")[^>]*href="(?P<base>[^":]*?)_static/(?P<name>[^"?]+)[^"]*"[^>]*>\n?'
+)
+_SCRIPT = re.compile(
+    r'[ \t]*<script [^>]*src="(?P<base>(?:[^":]*?_static/|(?:\.\./)+)?)(?P<name>[^"?:]+)[^"]*"[^>]*></script>\n?'
+)
 _PRELOAD = re.compile(r'[ \t]*<link rel="preload" as="script"[^>]*>\n?')
 _JOINED = re.compile(r"(site\.(?:css|js)\?v=)\w+")
 _CLASSES = re.compile(r'\b(?:class|id)="([^"]*)"')
@@ -64,7 +76,9 @@ def _slim(app: Sphinx, exception: Exception | None) -> None:
         return
     out = Path(app.outdir)
     static = out / "_static"
-    pages = {path: path.read_text(encoding="utf-8") for path in sorted(out.rglob("*.html")) if static not in path.parents}
+    pages = {
+        path: path.read_text(encoding="utf-8") for path in sorted(out.rglob("*.html")) if static not in path.parents
+    }
     memory = Path(app.doctreedir) / "sheets.txt"
     sheets = _order(memory.read_text("utf-8").split() if memory.exists() else [], pages.values())
     memory.write_text("\n".join(sheets), encoding="utf-8")
@@ -107,7 +121,9 @@ def _style(static: Path, sheets: list[str], pages: Iterable[str], scripts: list[
     inline = [script for page in pages for script in re.findall(r"<script[^>]*>(.+?)</script>", page, re.DOTALL)]
     spoken = set(_UNFOLDS) | {word for script in (*scripts, *inline) for word in re.findall(r"[A-Za-z_][\w-]*", script)}
     classes = {name for text in texts for group in _CLASSES.findall(text) for name in group.split()}
-    words = Words(frozenset(spoken | classes), tuple(word for word in sorted(spoken) if word.endswith("-") and len(word) > 3))
+    words = Words(
+        frozenset(spoken | classes), tuple(word for word in sorted(spoken) if word.endswith("-") and len(word) > 3)
+    )
     whole = "\n".join(_sheet(static, name) for name in sheets)
     names = set().union(*map(icons.used, [*texts, _read(static, "book.css")]))
     drawn = icons.style(_read(static, _ICONS), names) if (static / _ICONS).exists() and names else ""
@@ -149,7 +165,7 @@ def _rewrite(text: str, versions: dict[str, str], options: str, *, search: bool)
     def script(found: re.Match[str]) -> str:
         nonlocal first
         name = found["name"]
-        if name == _ICONS or name == "design-tabs.js" and "sd-tab-set" not in text:
+        if name == _ICONS or (name == "design-tabs.js" and "sd-tab-set" not in text):
             return ""
         if search:
             return found[0]
