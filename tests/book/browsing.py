@@ -60,11 +60,12 @@ class Look:
     :param address: where the site is served; a request to any other host is a problem.
     :param width: of the window, in pixels.
     :param mode: ``light`` or ``dark``.
+    :param touch: whether it has a touch screen and no mouse.
     """
 
-    def __init__(self, browser: Any, address: str, width: int, mode: str = "light") -> None:
+    def __init__(self, browser: Any, address: str, width: int, mode: str = "light", *, touch: bool = False) -> None:
         self.address, self.width, self.mode = address, width, mode
-        self.context = browser.new_context(viewport={"width": width, "height": 900})
+        self.context = browser.new_context(viewport={"width": width, "height": 900}, has_touch=touch, is_mobile=touch)
         self.context.set_default_timeout(300_000)  # machines may be slow, or busy
         self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
         # The first page opens in this mode; `turn` may change it.

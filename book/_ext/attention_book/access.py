@@ -16,6 +16,9 @@ _PART = re.compile(
     re.DOTALL,
 )
 _TOGGLE = '<summary><span class="toctree-toggle"'
+#: The logo: the book's name stands beside it, so that it says nothing of its own. Its size is that of ``book.css``.
+_LOGO = re.compile(r'(<img src="[^"]*" class="logo__image [^"]*") alt="[^"]*"')
+_SIDEBAR = '<div id="pst-primary-sidebar" class="bd-sidebar-primary bd-sidebar">'
 _NAMED = _TOGGLE.replace("<summary>", '<summary aria-label="Pages below this one">')
 #: Each exercise and each solution brings a section of the same name, to which nothing leads.
 _DOUBLES = re.compile(r'(<section) id="(?:exercise|solution)-content"')
@@ -34,12 +37,14 @@ def _as_lines(found: re.Match[str]) -> str:
     return found[1].replace("<dd>", '<span class="sig-line">').replace("</dd>", "</span>")
 
 
-def _contents(text: str) -> str:
-    """Name what unfolds in the contents (the theme gives it an arrow and no word), and close the parts of other pages.
+def _sidebar(text: str) -> str:
+    """Name what unfolds in the sidebar (the theme gives it an arrow and no word), and close the parts of other pages.
 
     Who walks through the page by keyboard passes the names of the parts and the pages of one, not those of all.
     """
     text = text.replace(_TOGGLE, _NAMED)
+    text = text.replace(_SIDEBAR, _SIDEBAR.replace(">", ' role="region" aria-label="Book">'))
+    text = _LOGO.sub(r'\1 alt="" width="48" height="48"', text)
     return _PART.sub(
         lambda found: (
             f'<details class="part"{" open" if found[3] else ""}><summary>{found[1]}</summary>\n{found[2]}</details>\n'
@@ -48,16 +53,16 @@ def _contents(text: str) -> str:
     )
 
 
-def _mend_contents(app: Sphinx, exception: Exception | None) -> None:
+def _mend_sidebar(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.format != "html":
         return
     for path in Path(app.outdir).rglob("*.html"):
         text = path.read_text(encoding="utf-8")
-        if (mended := _contents(text)) != text:
+        if (mended := _sidebar(text)) != text:
             path.write_text(mended, encoding="utf-8")
 
 
 def setup(app: Sphinx) -> None:
     """Mend each page before it is written, and what the theme's templates add when all are."""
     app.connect("html-page-context", _mend)
-    app.connect("build-finished", _mend_contents)
+    app.connect("build-finished", _mend_sidebar)

@@ -76,6 +76,9 @@ def _slim(app: Sphinx, exception: Exception | None) -> None:
         return
     out = Path(app.outdir)
     static = out / "_static"
+    _join_mathjax(static / "mathjax" / "tex-chtml.js")
+    if not (static / _ICONS).exists():
+        return  # no page was written, so that Sphinx copied nothing: all is joined already
     pages = {
         path: path.read_text(encoding="utf-8") for path in sorted(out.rglob("*.html")) if static not in path.parents
     }
@@ -94,7 +97,6 @@ def _slim(app: Sphinx, exception: Exception | None) -> None:
         slim = _rewrite(text, versions, options, search=path.name == "search.html")
         if slim != text:
             path.write_text(slim, encoding="utf-8")
-    _join_mathjax(static / "mathjax" / "tex-chtml.js")
     _remove(static)
 
 
@@ -126,7 +128,7 @@ def _style(static: Path, sheets: list[str], pages: Iterable[str], scripts: list[
     )
     whole = "\n".join(_sheet(static, name) for name in sheets)
     names = set().union(*map(icons.used, [*texts, _read(static, "book.css")]))
-    drawn = icons.style(_read(static, _ICONS), names) if (static / _ICONS).exists() and names else ""
+    drawn = icons.style(_read(static, _ICONS), names)
     kept = prune(whole, words, wanted=lambda head, body: not (head == "@font-face" and "Awesome" in body))
     known = {name for text in texts for name in _VARIABLE.findall(text)}
     style = lean(f"{prune(_without_font(drawn), words)}{_without_font(kept)}", known)
