@@ -16,7 +16,7 @@ FULL_READY := .venv/.ready
 COLAB_READY := .venv-colab/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint format execute sync colab colab-test site release-check publish version links figures record bench new-chapter assignments address lock accessibility clean
+.PHONY: help book test lint format execute sync colab colab-test site release-check publish version links figures record bench new-chapter accessibility assignments address lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
