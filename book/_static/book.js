@@ -54,15 +54,6 @@
   });
 })();
 
-// The buttons of folded hints and solutions say what they unfold: their extension calls each "Toggle hidden content".
-addEventListener("DOMContentLoaded", () => {
-  for (const button of document.querySelectorAll(".admonition .toggle-button")) {
-    const title = (box) => box?.querySelector(":scope > .admonition-title")?.innerText.trim() ?? "";
-    const box = button.closest(".admonition");
-    const around = title(box.parentElement.closest(".admonition"));
-    button.setAttribute("aria-label", around ? `${title(box)}: ${around}` : title(box));
-  }
-});
 
 // Paper is white: the dark mode is left while a page is printed.
 (() => {

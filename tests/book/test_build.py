@@ -6,22 +6,15 @@ import inspect
 import json
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import nbformat
 import pytest
-import yaml
 from attention_book.addresses import NOTE, load, placeholders
 
 from attention.registry import AXES, FAMILIES, chapters, entries
 from tests.book.conftest import ROOT
-from tests.book.reading import broken_links, documents, images_without_alt, leftovers, pages, soup, unnumbered
-
-
-def listed() -> list[str]:
-    """Return the names of all pages in the table of contents."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    pages = [page for part in toc["parts"] for page in part["chapters"]]
-    return [toc["root"], *(each["file"] for page in pages for each in (page, *page.get("sections", ())))]
+from tests.book.reading import broken_links, documents, images_without_alt, leftovers, listed, pages, soup, unnumbered
 
 
 def test_every_listed_page_is_built_and_no_other(site: Path) -> None:
@@ -311,7 +304,108 @@ def test_each_line_of_code_is_an_element(site: Path) -> None:
 
 def test_the_site_is_small(site: Path) -> None:
     mathjax = sum(path.stat().st_size for path in (site / "_static" / "mathjax").rglob("*") if path.is_file())
-    assert 1e6 < mathjax < 3e6, "MathJax is trimmed to what the pages load"
+    assert mathjax < 1.5e6, "MathJax is trimmed to what the pages load"
+    assert not list((site / "_static").rglob("fontawesome*")), "icons are outlines in the style sheet"
+
+
+def test_a_page_makes_few_requests(site: Path) -> None:
+    for path in pages(site):
+        assert len(requests(path)) <= 25, (path, requests(path))
+
+
+#: What formulas of the chapters are set in; the test in the browser counts what is really loaded.
+FONTS = (
+    *("AMS-Regular", "Main-Regular", "Math-Italic"),
+    *("Size1-Regular", "Size2-Regular", "Size3-Regular", "Size4-Regular", "Zero"),
+)
+
+
+def test_a_chapter_weighs_little(site: Path) -> None:
+    """HTML, scripts, styles and fonts; the data of explorers, which are results, are counted apart."""
+    folder = site / "_static" / "mathjax" / "output" / "chtml" / "fonts" / "woff-v2"
+    fonts = sum((folder / f"MathJax_{name}.woff").stat().st_size for name in FONTS)
+    for name in (name for name in listed() if name.startswith("notebooks/")):
+        path = site / f"{name}.html"
+        code = [each for each in requests(path) if each.suffix in (".js", ".css")]
+        assert {each.name for each in code} >= {"site.css", "site.js"}
+        data = sum(len(part.get_text().encode()) for part in soup(path).select("script[type='application/json']"))
+        weight = sum(each.stat().st_size for each in (path, *code)) + fonts - data
+        assert weight <= 1.5e6, (name, weight)
+        assert data <= 300e3, (name, data)
+
+
+def requests(path: Path) -> list[Path]:
+    """List the files that a page asks for before it is scrolled: itself, styles, scripts, pictures at its top."""
+    page = soup(path)
+    addresses = [part["src"] for part in page.select("script[src], img[src]:not([loading=lazy])")]
+    addresses += [part["href"] for part in page.select("link[rel=stylesheet], link[rel=icon], link[rel=preload]")]
+    files = [
+        (path.parent / urlsplit(address).path).resolve() for address in addresses if not address.startswith("data:")
+    ]
+    return [path, *dict.fromkeys(files)]
+
+
+def test_nothing_on_a_page_hangs_on_a_style_that_was_left_out(site: Path) -> None:
+    """The rules for what a page shows are still there; those for what no page shows are not."""
+    style = (site / "_static" / "site.css").read_text(encoding="utf-8")
+    for kept in (".chapter-card", ".cell_input", ".attention-live", ".theme-switch", ".tooltip-inner", ".copybtn"):
+        assert kept in style, kept
+    for left in (".carousel", ".accordion", ".fa-bars:before", "fa-solid-900", ".toast"):
+        assert left not in style, left
+
+
+def test_every_icon_has_an_outline(site: Path) -> None:
+    style = (site / "_static" / "site.css").read_text(encoding="utf-8")
+    families = ("fa-solid", "fa-regular", "fa-brands", "fa-lg")
+    names = {
+        name
+        for path in pages(site)
+        for icon in soup(path).select("[class*=fa-]")
+        for name in icon["class"]
+        if name.startswith("fa-") and name not in families
+    }
+    assert len(names) > 10
+    for name in names:
+        assert f".{name}{{--icon:var(--icon-{name.removeprefix('fa-')})}}" in style
+        assert f"--icon-{name.removeprefix('fa-')}:url(" in style
+
+
+def test_names_of_folded_parts_tell_them_apart(site: Path) -> None:
+    for name in (name for name in listed() if name.startswith("notebooks/")):
+        article = soup(site / f"{name}.html").select_one("article")
+        names = [
+            part.get_text(" ", strip=True)
+            for part in article.select("details.fold > summary, details.admonition > summary")
+        ]
+        assert len(names) == len(set(names)) > 10, name
+        assert not article.select("details.admonition[open], .admonition.dropdown:not(details)"), name
+        exercises = [title.get_text() for title in article.select(".exercise .caption-number")]
+        assert [each for each in exercises if f"Hint to {each.strip()}" not in names] == []
+
+
+def test_the_contents_are_open_where_the_page_is(site: Path) -> None:
+    for path in documents(site):
+        parts = soup(path).select(".bd-links details.part")
+        assert len(parts) > 5
+        current = [part for part in parts if part.select_one("li.current")]
+        assert [part for part in parts if part.has_attr("open")] == current
+        assert len(current) == (path.stem != "intro")
+
+
+def test_the_results_on_accessibility_are_those_of_the_pages(site: Path) -> None:
+    """Every page was looked at and none has a serious finding; colours have the contrast that the page states."""
+    from tools.testing.accessibility import RESULTS, contrasts
+
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    assert list(results["pages"]) == [*listed(), "search", "404"], "run `make accessibility`"
+    impacts = {finding["impact"] for about in results["pages"].values() for finding in about["findings"].values()}
+    assert impacts <= {"moderate", "minor"}
+    assert results["contrast"] == contrasts(site)
+    assert [row for row in results["contrast"] if min(row["light"], row["dark"]) < row["least"]] == []
+    assert {"axe-core", "Chromium"} <= set(results["versions"])
+    text = soup(site / "book" / "accessibility.html").select_one("article").get_text()
+    assert [name for name in results["pages"] if name not in text] == []
+    assert results["date"] in text
 
 
 @pytest.mark.parametrize(

@@ -364,15 +364,13 @@ def test_mathjax_brings_what_it_may_ask_for(book: Path) -> None:
 def test_every_font_that_a_page_may_show_is_there(book: Path) -> None:
     fonts = (book / "out" / "_static" / "mathjax" / "output" / "chtml" / "fonts" / "woff-v2").iterdir()
     assert {path.name for path in fonts} == {path.name for path in (source() / "output/chtml/fonts/woff-v2").iterdir()}
-    theme = book / "out" / "_static" / "vendor" / "fontawesome" / "webfonts"
-    shown = {path.name for path in theme.glob("*.woff2")}
-    assert {"fa-solid-900.woff2", "fa-regular-400.woff2", "fa-brands-400.woff2"} <= shown
 
 
 def test_what_no_page_loads_is_left_out(book: Path) -> None:
     static = book / "out" / "_static"
     assert not [path for path in static.rglob("*") if path.suffix in (".map", ".ttf")]
     assert not (static / "locales").exists()
+    assert not list(static.rglob("fontawesome*"))
     for name in ("index", "notebooks/channel/se", "api"):
         assert broken_links(book / "out" / f"{name}.html", book / "out") == []
 

@@ -14,9 +14,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from attention_book import (
     access,
+    accessibility,
     addresses,
     api,
     cards,
+    code,
     descriptions,
     elements,
     equations,
@@ -38,7 +40,7 @@ __all__ = ["setup"]
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Set up every part of the extension."""
-    parts = (access, addresses, api, cards, descriptions, elements, equations, figures, folding, launch, lines, live)
-    for part in (*parts, mathjax, mechanisms, missing, references, search, slim):
+    parts = (access, accessibility, addresses, api, cards, code, descriptions, elements, equations, figures, folding)
+    for part in (*parts, launch, lines, live, mathjax, mechanisms, missing, references, search, slim):
         part.setup(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

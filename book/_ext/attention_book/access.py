@@ -20,7 +20,16 @@ _UNTIL_SCRIPTS = (
         'localStorage.getItem("theme") || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")',
     ),
 )
+#: A part of the contents, from its caption to the next; it may hold lists within the list.
+_PART = re.compile(
+    r'<p aria-level="2" class="caption" role="heading">(<span class="caption-text">[^<]*</span>)</p>\s*'
+    r'(<ul class="((?:current )?)nav bd-sidenav">.*?</ul>)\s*(?=<p aria-level="2" class="caption"|</div>)',
+    re.DOTALL,
+)
 _TOGGLE = '<summary><span class="toctree-toggle"'
+#: The logo: the book's name stands beside it, so that it says nothing of its own. Its size is that of ``book.css``.
+_LOGO = re.compile(r'(<img src="[^"]*" class="logo__image [^"]*") alt="[^"]*"')
+_SIDEBAR = '<div id="pst-primary-sidebar" class="bd-sidebar-primary bd-sidebar">'
 _NAMED = _TOGGLE.replace("<summary>", '<summary aria-label="Pages below this one">')
 #: Each exercise and each solution brings a section of the same name, to which nothing leads.
 _DOUBLES = re.compile(r'(<section) id="(?:exercise|solution)-content"')
@@ -43,16 +52,29 @@ def _set_mode(app: Sphinx, page: str, template: str, context: dict[str, Any], do
     context["default_mode"] = _MODE
 
 
-def _mend_templates(app: Sphinx, exception: Exception | None) -> None:
-    """Name the buttons that unfold a part of the contents, to which the theme gives an arrow and no word; and let a
-    page have its colours from the beginning.
+def _sidebar(text: str) -> str:
+    """Name what unfolds in the sidebar (the theme gives it an arrow and no word), and close the parts of other pages.
+
+    Who walks through the page by keyboard passes the names of the parts and the pages of one, not those of all.
     """
+    text = text.replace(_TOGGLE, _NAMED)
+    text = text.replace(_SIDEBAR, _SIDEBAR.replace(">", ' role="region" aria-label="Book">'))
+    text = _LOGO.sub(r'\1 alt="" width="48" height="48"', text)
+    return _PART.sub(
+        lambda found: (
+            f'<details class="part"{" open" if found[3] else ""}><summary>{found[1]}</summary>\n{found[2]}</details>\n'
+        ),
+        text,
+    )
+
+
+def _mend_templates(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.format != "html":
         return
     for path in Path(app.outdir).rglob("*.html"):
         text = path.read_text(encoding="utf-8")
-        mended = text
-        for old, new in ((_TOGGLE, _NAMED), *_UNTIL_SCRIPTS):
+        mended = _sidebar(text)
+        for old, new in _UNTIL_SCRIPTS:
             mended = mended.replace(old, new)
         if mended != text:
             path.write_text(mended, encoding="utf-8")

@@ -1,68 +1,68 @@
-"""Small drawings of what a mechanism weighs, for the columns of the map: a map's cells, darker where it weighs more."""
+"""Icons: those that the pages use, as masks in the style sheet.
 
-from math import exp, pi, sin
+The theme brings every icon of Font Awesome, as a script of 1.5 MB and as fonts. A page uses twenty. Their outlines are
+read from the theme's script while the book is built (Font Awesome Free, icons under CC BY 4.0), and each becomes a
+custom property, ``--icon-NAME``, that an element or a style of ours shows in the colour of its text.
+"""
 
-__all__ = ["ICONS"]
+import re
+from urllib.parse import quote
 
-_WIDTH, _HEIGHT = 44, 32
+__all__ = ["LICENCE", "style", "used"]
 
-
-def _cells(values: list[list[float]], left: float, top: float, side: float) -> str:
-    """Draw a square of cells."""
-    cell = side / len(values)
-    parts = [f'<path class="paper" d="M{left:g} {top:g}h{side:g}v{side:g}h{-side:g}z"/>']
-    for i, row in enumerate(values):
-        for j, value in enumerate(row):
-            place = f"M{left + j * cell:g} {top + i * cell:g}h{cell:g}v{cell:g}h{-cell:g}z"
-            parts.append(f'<path class="lit" fill-opacity="{value:.2f}" d="{place}"/>')
-    parts.append(f'<path class="line" d="M{left:g} {top:g}h{side:g}v{side:g}h{-side:g}z"/>')
-    return "".join(parts)
-
-
-def _blob(size: int, row: float, column: float) -> list[list[float]]:
-    return [[exp(-((i - row) ** 2 + (j - column) ** 2) / (0.35 * size)) for j in range(size)] for i in range(size)]
-
-
-def _stack(front: list[list[float]] | None = None) -> str:
-    shades = (0.1, 0.9, 0.3, 0.6)
-    places = [(10 + 4 * (3 - k), 4 * k) for k in range(4)]
-    sheets = [_cells([[shade]], left + 0.5, top + 0.5, 19) for shade, (left, top) in zip(shades, places, strict=True)]
-    return "".join(sheets[:3]) + (_cells(front, 10.5, 12.5, 19) if front else sheets[3])
-
-
-def _pair() -> str:
-    near = [[exp(-(min(abs(i - j), abs(i - j + 3)) ** 2) / 1.2) for j in range(6)] for i in range(6)]
-    return _cells(near, 8.5, 2.5, 27)
-
-
-def _branches() -> str:
-    parts = []
-    for side, weight in ((-1, 0.8), (1, 0.2)):
-        steps = [(8 + 28 * k / 12, 16 + side * 10 * sin(pi * k / 12)) for k in range(13)]
-        path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in steps)
-        parts.append(f'<path class="lit-line" stroke-width="{1 + 6 * weight:g}" stroke-opacity="{weight}" d="{path}"/>')
-        parts.append(f'<path class="line" d="{path}"/>')
-    return "".join(parts) + '<circle class="dot" cx="8" cy="16" r="2.5"/><circle class="dot" cx="36" cy="16" r="2.5"/>'
-
-
-def _steps() -> str:
-    places = ((0.2, 0.2), (1.2, 1.8), (2, 0))
-    return "".join(_cells(_blob(3, *at), 0.5 + 15 * k, 10.5, 12) for k, at in enumerate(places))
-
-
-def _drawn(inside: str) -> str:
-    return (
-        f'<svg class="icon" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" aria-hidden="true">'
-        f"{inside}</svg>"
-    )
-
-
-#: A drawing for each of ``registry.AXES``.
-ICONS: dict[str, str] = {
-    "channel": _drawn(_stack()),
-    "space": _drawn(_cells(_blob(5, 1.3, 2.6), 8.5, 2.5, 27)),
-    "channel and space": _drawn(_stack(_blob(4, 1, 2))),
-    "pair": _drawn(_pair()),
-    "branch": _drawn(_branches()),
-    "sequence": _drawn(_steps()),
+#: Named where the outlines are: their licence asks for it.
+LICENCE = "Icons: Font Awesome Free by @fontawesome, https://fontawesome.com/license/free, CC BY 4.0"
+#: Classes of an icon that are not its name: its family, its size, what is done to it.
+_MANNERS = frozenset(("fa-solid", "fa-regular", "fa-brands", "fa-lg", "fa-sm", "fa-xs", "fa-fw", "fa-2x"))
+_CLASS = re.compile(r"""(?<=[\s"'])fa-[a-z][a-z-]*(?=[\s"'])""")
+_PROPERTY = re.compile(r"var\(--icon-([a-z-]+)\)")
+_MASK = """\
+:is(i, span):is(.fa, .fas, .fab, .far, .fa-solid, .fa-brands, .fa-regular) {
+  display: inline-block; width: 1.25em; height: 1em; vertical-align: -0.125em; background: currentcolor;
+  mask: var(--icon) center / contain no-repeat;
 }
+:is(i, span).fa-lg { font-size: 1.25em; vertical-align: -0.075em; }
+@media (forced-colors: active) {
+  :is(i, span):is(.fa, .fas, .fab, .far, .fa-solid, .fa-brands, .fa-regular) { background: CanvasText; }
+}
+"""
+
+
+def used(text: str) -> set[str]:
+    """Name the icons that a page, a script or a style sheet uses.
+
+    :param text: its source.
+    :returns: names, such as ``lightbulb``, of elements' classes and of properties.
+    """
+    return {name.removeprefix("fa-") for name in set(_CLASS.findall(text)) - _MANNERS} | set(_PROPERTY.findall(text))
+
+
+def style(script: str, names: set[str]) -> str:
+    """Write the style of icons.
+
+    :param script: the source of Font Awesome's script.
+    :param names: of the icons.
+    :returns: a style sheet.
+    :raises LookupError: if the script has no icon of a name.
+    """
+    properties, classes = [], []
+    for name in sorted(names):
+        width, height, path = _outline(script, name)
+        drawing = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}'><path d='{path}'/></svg>"
+        address = quote(drawing, safe=" '=:/.,-+")
+        properties.append(f'--icon-{name}: url("data:image/svg+xml,{address}");')
+        classes.append(f".fa-{name} {{ --icon: var(--icon-{name}); }}")
+    return f"/*! {LICENCE} */\n:root {{ {' '.join(properties)} }}\n{_MASK}" + "\n".join(classes)
+
+
+def _outline(script: str, name: str) -> tuple[str, str, str]:
+    """Find an icon's width, height and path. Of two families the last is the solid one; older names are aliases."""
+    plain = re.escape(name)
+    body = r'[{},"](?P<name>[a-z0-9-]+)"?:\[(\d+),(\d+),\[([^\]]*)\],"[0-9a-f]+","([^"]+)"\]'
+    found = re.findall(body.replace("[a-z0-9-]+", plain), script) or [
+        icon for icon in re.findall(body, script) if f'"{name}"' in icon[3].split(",")
+    ]
+    if not found:
+        raise LookupError(f"the theme has no icon {name!r}")
+    _, width, height, _, path = found[-1]
+    return width, height, path

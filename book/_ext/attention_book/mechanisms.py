@@ -16,8 +16,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from attention.registry import AXES, FAMILIES, Entry, chapters, entries
+from attention_book.drawings import ICONS
 from attention_book.elements import Tag, tag
-from attention_book.icons import ICONS
 
 __all__ = ["THUMBNAILS", "Mechanisms", "setup"]
 
