@@ -18,6 +18,7 @@ from attention_book import (
     api,
     cards,
     descriptions,
+    faces,
     figures,
     folding,
     launch,
@@ -34,7 +35,7 @@ __all__ = ["setup"]
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Set up every part of the extension."""
-    parts = (access, addresses, api, cards, descriptions, figures, folding, launch, live, mathjax, mechanisms)
-    for part in (*parts, missing, references, slim):
+    parts = (access, addresses, api, cards, descriptions, faces, figures, folding, launch, live, mathjax)
+    for part in (*parts, mechanisms, missing, references, slim):
         part.setup(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
