@@ -17,8 +17,8 @@ from attention.lab import vector
 
 __all__ = ["COLOURS", "HEAT", "PHONE", "SMALLEST", "apply", "captioned", "figure", "restart", "show"]
 
-#: The qualitative palette of Okabe and Ito by role; three are darker, so that all stand out from white (3:1) and, as the
-#: book recolours them, from a dark page. The same thing has the same colour in all chapters.
+#: The qualitative palette of Okabe and Ito by role; three are darker, so that all stand out from white (3:1) and, as
+#: the book recolours them, from a dark page. The same thing has the same colour in all chapters.
 COLOURS: dict[str, str] = {
     "ink": "#1b1b1b",
     "muted": "#6b6b6b",
@@ -39,15 +39,14 @@ PHONE = 350
 #: The smallest text that may reach a reader there, in pixels.
 SMALLEST = 8.0
 _DPI = 144
+_SUFFIX = {"image/svg+xml": "svg", "image/png": "png"}
 #: The captions that a chapter has shown so far; a caption's place is its figure's number.
 _shown: list[str] = []
 
 
 def apply() -> None:
     """Set matplotlib's defaults to the book's look. Called by the set-up cell of a chapter, never at import."""
-    ink = dict.fromkeys(
-        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), COLOURS["ink"]
-    )
+    lines = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
     mpl.rcParams.update(
         {
             **dict.fromkeys(lines, COLOURS["ink"]),
@@ -160,7 +159,7 @@ def show(
     if narrow is not None:
         ((kind, standing),) = _drawn(narrow, colours, False).items()
         text = base64.b64encode(standing).decode("ascii") if isinstance(standing, bytes) else standing
-        about["narrow"] = {"type": kind, "data": text, "width": _pixels(narrow)}
+        about["narrow"] = {_SUFFIX[kind]: text, "width": _pixels(narrow)}
     if get_ipython() is None:
         return
     display({**file, "text/plain": "[figure]"}, raw=True, metadata=dict.fromkeys(file, about))

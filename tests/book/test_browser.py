@@ -216,7 +216,8 @@ FAULTS = {
     "2 visible search": '<input type="search" aria-label="Search again">',
     "contrast of": "<style>article { color: #777 }</style>",
     "wrong ground": "<style>body { background: #000 } article { color: #fff }</style>",
-    "no white face": f'<img class="figure-face" alt="a" src="{DOT}">',
+    "no face for this page": f'<img class="figure-face" alt="a" src="{DOT}">',
+    "has no face for": f'<img class="figure-face face-dark" alt="a" src="{DOT}">',
     "no key reaches it": '<div style="overflow-x: auto"><p style="width: 500px">wide</p></div>',
 }
 

@@ -71,8 +71,8 @@ def described(render: Render) -> Render:
 
 def _standing(self: NbElementRenderer, narrow: dict[str, Any], wide: nodes.image) -> nodes.image:
     """Put the form of a figure for phones beside the one for wider screens; each is shown where the other is not."""
-    vector = narrow["type"] == "image/svg+xml"
-    content = narrow["data"].encode() if vector else b64decode(narrow["data"])
+    vector = narrow.get("svg")
+    content = vector.encode() if vector else b64decode(narrow["png"])
     name = f"{sha256(content).hexdigest()}.{'svg' if vector else 'png'}"
     uri = self.write_file([name], content, overwrite=False, exists_ok=True)
     wide["classes"] += ["only-wide"]
