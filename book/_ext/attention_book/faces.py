@@ -25,8 +25,9 @@ DARK_GROUND = "#14181e"
 _LOWEST, _HIGHEST, _INK = 0.2075, 0.94, 0.225
 #: Below 1, what is neither light nor dark comes out lighter.
 _BEND = 0.8
-#: How light a strong colour is at least, so that orange becomes no brown; between which chromas one grows strong.
-_STRONG, _WEAK, _FULL = 0.66, 0.06, 0.12
+#: A strong colour comes nearer to this lightness by this part, so that orange becomes no brown; and between which
+#: chromas a colour grows strong.
+_STRONG, _PART, _WEAK, _FULL = 0.70, 0.4, 0.06, 0.12
 _SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _COLOUR = re.compile(r"#(?:[0-9a-fA-F]{6}|[0-9a-fA-F]{3})\b(?!\))")
 _PAINTED = ("style", "fill", "stroke", "stop-color")
@@ -43,7 +44,7 @@ def dark(colour: str) -> str:
     share = ((1 - light) / (1 - _INK)) ** _BEND if light < 1 else 0.0
     lighter = _LOWEST + (_HIGHEST - _LOWEST) * share
     strength = (hypot(green_red, blue_yellow) - _WEAK) / (_FULL - _WEAK)
-    lighter += min(1.0, max(0.0, strength)) * max(0.0, _STRONG - lighter)
+    lighter += _PART * min(1.0, max(0.0, strength)) * max(0.0, _STRONG - lighter)
     _, *tint = _oklab(_channels(DARK_GROUND))
     hue = [part + (1 - min(1.0, share)) * own for part, own in zip((green_red, blue_yellow), tint, strict=True)]
     for step in range(21):  # less colour where a screen has not so much of it
