@@ -20,7 +20,7 @@ PICTURE = f"""<svg xmlns="{_SVG}" width="4" height="4" viewBox="0 0 4 4">
 <g class="kept"><path d="M0 0h4" style="fill:#fee391"/><path d="M0 0h5"/></g></svg>"""
 
 
-def test_the_ground_of_dark_pages_is_the_themes() -> None:
+def test_white_becomes_the_ground_of_dark_pages() -> None:
     assert dark("#ffffff") == DARK_GROUND == roles.DARK_FACE
     assert dark("#fff") == DARK_GROUND
 

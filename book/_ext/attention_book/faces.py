@@ -19,7 +19,7 @@ from sphinx.transforms import SphinxTransform
 
 __all__ = ["DARK_GROUND", "dark", "faces", "setup"]
 
-#: The ground of a dark page: the theme's.
+#: What colours of dark pages are chosen for, as attention/lab/roles.py has it; the theme's ground is a shade darker.
 DARK_GROUND = "#14181e"
 #: How light white and the ink of the figures become: OKLab's lightness, from 0 to 1.
 _LOWEST, _HIGHEST, _INK = 0.2075, 0.94, 0.225
