@@ -44,12 +44,36 @@ def test_every_image_has_alt_text(site: Path) -> None:
 
 
 def test_every_image_of_a_text_has_a_size(site: Path) -> None:
-    """Nothing moves when an image comes, and those further down come late."""
+    """Nothing moves when an image comes, and those further down come late; of two faces the hidden one never comes."""
     for path in documents(site):
         images = soup(path).select("article img")
         assert [image["src"] for image in images if not (image.get("width") and image.get("height"))] == [], path
-        late = [image.get("loading") == "lazy" for image in images]
-        assert late == sorted(late), "those on the first screen come first"
+        assert {image.get("decoding") for image in images} <= {"async"}, path
+        section = soup(path).select_one("article h2")
+        late = [*(section.find_all_next("img") if section else ()), *soup(path).select("article img.face-dark")]
+        late = [image for image in late if image.find_parent("article")]
+        assert [image["src"] for image in late if image.get("loading") != "lazy"] == [], path
+
+
+def test_no_picture_is_higher_than_a_screen(site: Path) -> None:
+    """A page of 1280 × 900 pixels shows each whole; what stands for a phone is not shown there."""
+    for path in documents(site):
+        images = [each for each in soup(path).select("article img") if "only-narrow" not in each.get("class", ())]
+        assert [(image["src"], image["height"]) for image in images if int(image["height"]) > 860] == [], path
+
+
+def test_every_drawing_has_a_face_for_each_page(site: Path) -> None:
+    for path in documents(site):
+        drawings = soup(path).select("article img.figure-face[src$='.svg']")
+        kinds = [next((name for name in image["class"] if name.startswith("face-")), "") for image in drawings]
+        assert kinds == ["face-light", "face-dark"] * (len(drawings) // 2), path
+        for light, dark in zip(drawings[::2], drawings[1::2], strict=True):
+            assert {key: light[key] for key in ("alt", "width", "height")} == {
+                key: dark[key] for key in ("alt", "width", "height")
+            }
+            texts = [(path.parent / image["src"]).read_text(encoding="utf-8") for image in (light, dark)]
+            assert not [text for text in texts if 'class="ground"' in text]
+            assert texts[0] != texts[1]
 
 
 def test_every_figure_of_a_chapter_has_a_caption(site: Path) -> None:

@@ -11,13 +11,15 @@ import hashlib
 import io
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path as File
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -28,6 +30,7 @@ from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
+from attention.lab import vector
 from attention.lab.style import COLOURS, HEAT, PHONE, SMALLEST
 from attention.registry import entries
 from tools.writing import comparing, explaining
@@ -37,12 +40,7 @@ FOLDER = ROOT / "book" / "_static"
 
 _SMALL, _TEXT, _TITLE = SMALLEST, 9.0, 9.5
 _BAND, _LINE, _BUILT = "#f3f3f1", "#c9c9c9", "#cfe3f1"
-_SETTINGS = {
-    "font.family": "DejaVu Sans",
-    "svg.fonttype": "path",
-    "svg.hashsalt": "attention-block-by-block",
-    "path.simplify": False,
-}
+_SETTINGS = {"font.family": "DejaVu Sans", "path.simplify": False}
 
 
 def canvas(height: float) -> tuple[Figure, Axes]:
@@ -350,16 +348,24 @@ def svg(draw: Callable[[], Figure], about: dict[str, str] | None = None) -> byte
     :param draw: makes the picture.
     :param about: what the file says of itself.
     """
-    metadata = (about or {}) | {"Creator": None, "Date": None}
-    lines = _saved(draw, format="svg", metadata=metadata).decode().splitlines()
-    return ("\n".join(line.rstrip() for line in lines) + "\n").encode()
+    with _look():
+        fig = draw()
+        FigureCanvasAgg(fig)
+        return vector.svg(fig, about=about).encode()
+
+
+@contextmanager
+def _look() -> Iterator[None]:
+    """Draw with the same settings whatever was set before, by a user or by another test."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_SETTINGS)
+        yield
 
 
 def _saved(draw: Callable[[], Figure], **options: object) -> bytes:
     buffer = io.BytesIO()
-    with mpl.rc_context():
-        mpl.rcdefaults()  # whatever was set before, by a user or by another test
-        mpl.rcParams.update(_SETTINGS)
+    with _look():
         draw().savefig(buffer, **options)
     return buffer.getvalue()
 

@@ -74,6 +74,8 @@ class Drawn:
 
 def drawing(entry: Entry) -> Drawn:
     """Draw the run of a block's equations, its steps labelled with their symbols: the same text every time."""
+    from matplotlib.figure import Figure
+
     from attention.contract import Attention
     from attention.lab import shapes
     from attention.laws.gradients import Literal
@@ -84,8 +86,15 @@ def drawing(entry: Entry) -> Drawn:
     given = {f"input {i}": name for i, name in enumerate(inspect.signature(block.attend).parameters, 1)}
     nodes = tuple(replace(n, name=given.get(n.name, n.name) if n.role == "input" else n.name) for n in run.nodes)
     run = replace(run, module=type(block).__name__, nodes=nodes)
-    wide, narrow = (svg(partial(shapes.diagram, run, flow=flow)).decode() for flow in ("right", "down"))
-    return Drawn(wide, narrow, shapes.alt_text(run), 'id="again:' in wide)
+    made: list[Figure] = []
+
+    def draw(flow: str) -> Figure:
+        made.append(shapes.diagram(run, flow=flow))
+        return made[-1]
+
+    wide, narrow = (svg(partial(draw, flow)).decode() for flow in ("right", "down"))
+    cut = bool(made[0].findobj(lambda artist: str(artist.get_gid()).startswith("again:")))
+    return Drawn(wide, narrow, shapes.alt_text(run), cut)
 
 
 @cache

@@ -22,6 +22,7 @@ from attention_book import (
     descriptions,
     elements,
     equations,
+    faces,
     figures,
     folding,
     launch,
@@ -40,7 +41,8 @@ __all__ = ["setup"]
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Set up every part of the extension."""
-    parts = (access, accessibility, addresses, api, cards, code, descriptions, elements, equations, figures, folding)
-    for part in (*parts, launch, lines, live, mathjax, mechanisms, missing, references, search, slim):
+    parts = (access, accessibility, addresses, api, cards, code, descriptions, elements, equations, faces, figures)
+    parts += (folding, launch, lines, live, mathjax, mechanisms, missing, references, search, slim)
+    for part in parts:
         part.setup(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
