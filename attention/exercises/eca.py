@@ -28,7 +28,7 @@ from attention.lab.checks import (
 __all__ = ["EXERCISES"]
 
 #: eca.1: the kernel, as the logarithms of these; one mean is 1 and all others are 0, so each gate shows one weight.
-_TAPS = torch.tensor([1 / 2, 3.0, 4.0], dtype=torch.float64)
+_TAPS = torch.tensor([2.0, 3.0, 4.0], dtype=torch.float64)
 
 
 def _reads_the_kernel(answer: Any) -> None:
@@ -136,7 +136,11 @@ def _changes_nothing(answer: Any) -> None:
             "Return a module that holds the block.",
         )
         inside = [m for m in made.modules() if m is block]
-        expect(bool(inside), "Expected the block itself inside of your module; it is not there.", "self.block = block")
+        expect(
+            bool(inside),
+            "Expected a module that holds the block itself, received one without it.",
+            "Keep the block that you are given: self.block = block, and no copy.",
+        )
         expect_parameters(block, before)
         x = torch.randn(4, channels, 3, 3, dtype=torch.float64)
         received = expect_tensor(call(made, x, about="x"), x, "the output at the start")

@@ -21,8 +21,8 @@ EQUATIONS = {
     "eca.6": ("eca-conv",),
 }
 #: The numbers of a printed solution that is no code, as they stand there.
-PRINTED = {"eca.1": (r"$w_{-1} = -0.693$", r"$w_0 = 1.099$", r"$w_1 = 1.386$")}
-KERNEL = [-math.log(2), math.log(3), math.log(4)]
+PRINTED = {"eca.1": (r"$w_{-1} = 0.693$", r"$w_0 = 1.099$", r"$w_1 = 1.386$")}
+KERNEL = [math.log(2), math.log(3), math.log(4)]
 
 
 def as_matrix(weight, channels):
@@ -67,7 +67,7 @@ def transparent(block):
 
 
 RIGHT: dict[str, list[Any]] = {
-    "eca.1": [KERNEL, [-0.693, 1.099, 1.386], np.array(KERNEL), torch.tensor(KERNEL)],
+    "eca.1": [KERNEL, [0.693, 1.099, 1.386], np.array(KERNEL), torch.tensor(KERNEL)],
     "eca.2": [as_matrix, by_convolution],
     "eca.3": [reverse],
     "eca.4": [
@@ -141,10 +141,10 @@ def zeroed(kind, *options):
 
 WRONG: list[tuple[str, Any, str | tuple[str, ...]]] = [
     ("eca.1", KERNEL[::-1], "Gate 2 lies before channel 3"),
-    ("eca.1", [0.5, 3, 4], "the numbers inside of the logarithms"),
-    ("eca.1", [1 / 3, 3 / 4, 4 / 5], "These are gates"),
+    ("eca.1", [2, 3, 4], "the numbers inside of the logarithms"),
+    ("eca.1", [2 / 3, 3 / 4, 4 / 5], "These are gates"),
     ("eca.1", [-w for w in KERNEL], "Check a sign"),
-    ("eca.1", [-1, math.log2(3), 2], "logarithms to the base 2"),
+    ("eca.1", [1, math.log2(3), 2], "logarithms to the base 2"),
     ("eca.1", KERNEL[:2], "Expected shape (3,) for the three weights, received (2,)."),
     ("eca.2", lambda w, c: as_matrix(w, c).T, "Row c holds what gate c sees"),
     ("eca.2", lambda w, c: as_matrix(w.flip(0), c), "or the kernel turned round"),
@@ -171,6 +171,7 @@ WRONG: list[tuple[str, Any, str | tuple[str, ...]]] = [
     ("eca.5", zeroed(Identity), ("Expected a gradient for the kernel", "none but 0")),
     ("eca.5", zeroed(Stays), "the identity for ever"),
     ("eca.5", zeroed(Forgets), "The factor should stay"),
-    ("eca.5", lambda block: nn.Identity(), "Expected the block itself inside of your module"),
+    ("eca.5", lambda block: lambda x: x, ("Expected an nn.Module", "Return a module that holds the block.")),
+    ("eca.5", lambda block: nn.Identity(), "received one without it"),
     *research.wrong("eca.6", "Other neighbours need no other number of weights: what else did you change?"),
 ]
