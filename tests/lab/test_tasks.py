@@ -15,7 +15,7 @@ from attention.channel.se import SqueezeExcitation
 from attention.contract import Attention, Map
 from attention.experiments.se import tasks as se_tasks
 from attention.lab import style
-from attention.lab.tasks import GateOf, Task, canvas, fashion_mnist
+from attention.lab.tasks import GateOf, Task, bottleneck_limit, canvas, fashion_mnist, gate_patterns
 from attention.lab.tasks.pictures import picture
 from attention.lab.training import compare, fit
 
@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "attention" / "data"
 MAKERS = {
     "conditional_channel": lambda seed: se_tasks.conditional_channel(seed, train=200, test=100),
-    "gate_patterns": lambda seed: se_tasks.gate_patterns(seed, channels=16, train=200, test=100),
-    "permuted": lambda seed: se_tasks.gate_patterns(seed, channels=16, permute=True, train=200, test=100),
+    "gate_patterns": lambda seed: gate_patterns(seed, channels=16, train=200, test=100),
+    "permuted": lambda seed: gate_patterns(seed, channels=16, permute=True, train=200, test=100),
     "open_together": lambda seed: se_tasks.open_together(seed=seed, train=200, test=100),
     "canvas": lambda seed: canvas(fashion_mnist(200, 100), turn=90, scale=(0.5, 1.2), clutter=4, seed=seed),
 }
@@ -289,7 +289,7 @@ def test_conditional_channel_needs_a_gate_that_depends_on_the_input():
 
 def test_gate_patterns_wants_the_signs_of_the_means_or_of_the_permuted_means():
     for permute in (False, True):
-        task = se_tasks.gate_patterns(2, channels=32, permute=permute, train=500, test=50)
+        task = gate_patterns(2, channels=32, permute=permute, train=500, test=50)
         z = task.train[0].mean((2, 3))
         agree = ((z[:, :, None] > 0) == (task.train[1][:, None, :] > 0.5)).float().mean(0)  # channel, gate
         assert agree.amax(0).min() > 0.999
@@ -301,9 +301,9 @@ def test_gate_patterns_wants_the_signs_of_the_means_or_of_the_permuted_means():
 def test_a_narrow_bottleneck_comes_close_to_its_limit_and_not_past_it():
     reductions = (16, 4, 1)
     models = {f"r={r}": lambda r=r: GateOf(SqueezeExcitation(64, reduction=r, bias=True)) for r in reductions}
-    result = compare(models, se_tasks.gate_patterns, seeds=(0,), steps=600, lr=3e-2)
+    result = compare(models, gate_patterns, seeds=(0,), steps=600, lr=3e-2)
     for r in reductions:
-        limit = se_tasks.bottleneck_limit(64, 64 // r)
+        limit = bottleneck_limit(64, 64 // r)
         assert limit - 0.07 < result.mean(f"r={r}") < limit + 0.005
 
 
@@ -312,9 +312,9 @@ def test_equal_shares_reach_the_limit_of_a_narrow_bottleneck():
     # which unequal shares are better. One number for all eight tells an eighth of each.
     z = torch.randn(400_000, 8, generator=torch.Generator().manual_seed(0))
     reached = ((z.sum(1, keepdim=True) > 0) == (z > 0)).double().mean().item()
-    assert reached == pytest.approx(se_tasks.bottleneck_limit(8, 1), abs=0.002)
+    assert reached == pytest.approx(bottleneck_limit(8, 1), abs=0.002)
     pairs = z.view(-1, 4, 2).sum(2).repeat_interleave(2, 1)
-    assert ((pairs > 0) == (z > 0)).double().mean().item() < se_tasks.bottleneck_limit(8, 4) - 0.005
+    assert ((pairs > 0) == (z > 0)).double().mean().item() < bottleneck_limit(8, 4) - 0.005
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 5, 7])
@@ -324,15 +324,15 @@ def test_no_choice_of_directions_passes_the_limit_of_a_bottleneck(width):
         rows = torch.linalg.qr(torch.randn(8, width, generator=generator, dtype=torch.double).exp()).Q
         told = rows.square().sum(1).clamp(0, 1)
         best = (0.5 + told.sqrt().asin() / torch.pi).mean().item()
-        assert best <= se_tasks.bottleneck_limit(8, width) + 1e-9
+        assert best <= bottleneck_limit(8, width) + 1e-9
 
 
 def test_a_wide_bottleneck_has_no_limit():
-    assert se_tasks.bottleneck_limit(64, 64) == 1
-    limits = [se_tasks.bottleneck_limit(64, 64 // r) for r in (64, 32, 16, 8, 4, 2)]
+    assert bottleneck_limit(64, 64) == 1
+    limits = [bottleneck_limit(64, 64 // r) for r in (64, 32, 16, 8, 4, 2)]
     assert limits == sorted(limits)
     assert limits[0] > 0.5
-    assert se_tasks.bottleneck_limit(64, 63) < 1
+    assert bottleneck_limit(64, 63) < 1
 
 
 class Softmax(SqueezeExcitation):
@@ -439,9 +439,9 @@ def test_the_picture_refuses_no_samples_and_too_many(n):
     [
         lambda: se_tasks.open_together(open=()),
         lambda: se_tasks.open_together(channels=4, open=(5,)),
-        lambda: se_tasks.gate_patterns(channels=0),
+        lambda: gate_patterns(channels=0),
         lambda: se_tasks.conditional_channel(train=0),
-        lambda: se_tasks.bottleneck_limit(8, 0),
+        lambda: bottleneck_limit(8, 0),
     ],
 )
 def test_bad_arguments_are_refused(bad):
