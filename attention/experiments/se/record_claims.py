@@ -28,7 +28,7 @@ CODE = [
     "attention/lab/training.py",
 ]
 
-REDUCTIONS = (64, 32, 16, 8, 4, 2, 1)
+REDUCTIONS = (32, 16, 8, 4, 2, 1)
 _SEEDS = {"smoke": 2, "cpu": 8, "gpu": 8}
 
 Builder = Callable[[], nn.Module]
@@ -67,7 +67,7 @@ EXPERIMENTS: dict[str, tuple[dict[str, Builder], Callable[[int], Task], int, flo
         600,
         3e-2,
     ),
-    "longer": ({"r = 1": _waist(1)}, gate_patterns, 2000, 3e-2),
+    "longer": ({"r = 1": _waist(1)}, gate_patterns, 1800, 3e-2),
     "together": (
         {
             "softmax": lambda: GateOf(tasks.SoftmaxExcitation(16)),

@@ -35,7 +35,7 @@ CODE = [
 #: By budget: units in each of three stages, the seeds, and the training, the same for all networks.
 SIZES: dict[str, dict[str, Any]] = {
     "smoke": {"units": 1, "seeds": 2, "steps": 3, "batch": 16, "images": (100, 100)},
-    "cpu": {"units": 4, "seeds": 8, "steps": 400, "batch": 32, "images": (6000, 2000)},
+    "cpu": {"units": 4, "seeds": 8, "steps": 240, "batch": 32, "images": (6000, 1000)},
     "gpu": {"units": 4, "seeds": 16, "steps": 400, "batch": 32, "images": (6000, 2000)},
 }
 LR = 3e-3
