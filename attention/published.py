@@ -10,7 +10,7 @@ from attention.registry import entry
 
 __all__ = ["Published", "published"]
 
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+_UNITS = {"": 1, "%": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Published:
 
     :param source: paper and table.
     :param quantity: what is counted.
-    :param unit: ``""``, ``"K"``, ``"M"`` or ``"G"``: 1, 10³, 10⁶, 10⁹.
+    :param unit: ``""``, ``"K"``, ``"M"`` or ``"G"``: 1, 10³, 10⁶, 10⁹; ``"%"`` for what is measured and not counted.
     :param convention: under which rules our count gives the figures.
     :param values: the figures by label, with the digits that were printed.
     :param note: where our count disagrees.
@@ -36,6 +36,16 @@ class Published:
         if self.unit not in _UNITS:
             raise ValueError(f"unit={self.unit!r} is not one of {', '.join(map(repr, _UNITS))}")
 
+    def value(self, label: str) -> float:
+        """Return a figure as a number, in the unit in which it was printed.
+
+        :param label: which figure.
+        :raises ValueError: for an unknown label.
+        """
+        if label not in self.values:
+            raise ValueError(f"label={label!r} is not one of {', '.join(self.values)}")
+        return float(self.values[label])
+
     def as_printed(self, label: str, count: int) -> str:
         """Write a count in the unit, and with the digits, of a printed figure.
 
@@ -43,8 +53,7 @@ class Published:
         :param count: our count.
         :raises ValueError: for an unknown label.
         """
-        if label not in self.values:
-            raise ValueError(f"label={label!r} is not one of {', '.join(self.values)}")
+        self.value(label)  # refuses a label that there is not
         digits = Decimal(1).scaleb(Decimal(self.values[label]).as_tuple().exponent)
         return str((Decimal(count) / _UNITS[self.unit]).quantize(digits, ROUND_HALF_UP))
 

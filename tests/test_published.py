@@ -19,7 +19,8 @@ def test_every_table_has_its_source(name: str) -> None:
         assert table.values, key
         assert all((table.source, table.quantity, table.convention)), key
         for label, value in table.values.items():
-            assert table.agrees(label, round(float(value) * {"M": 10**6, "G": 10**9}[table.unit]))
+            assert table.value(label) == float(value)
+            assert table.unit == "%" or table.agrees(label, round(float(value) * {"M": 10**6, "G": 10**9}[table.unit]))
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,8 @@ def test_a_mechanism_without_figures_has_none() -> None:
 def test_bad_arguments() -> None:
     with pytest.raises(ValueError, match="label='three' is not one of one, two, whole"):
         MILLIONS.agrees("three", 1)
+    with pytest.raises(ValueError, match="label='three' is not one of one, two, whole"):
+        MILLIONS.value("three")
     with pytest.raises(ValueError, match="'sse' is not a mechanism"):
         published("sse")
     with pytest.raises(ValueError, match="unit='T'"):
