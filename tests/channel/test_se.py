@@ -9,6 +9,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from attention.channel.se import SqueezeExcitation
+from attention.experiments.se import position, record_claims, record_position, tasks
+from attention.lab import record
+from attention.lab.comparison import Comparison
+from attention.lab.session import Budget
+from attention.lab.training import compare
 from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases
 
 Image = list[list[list[list[float]]]]
@@ -130,3 +135,89 @@ def test_biases_are_those_of_two_one_by_one_convolutions() -> None:
     x = torch.randn(3, 8, 5, 4, dtype=torch.float64)
     expected = x * up(down(x.mean((2, 3), keepdim=True)).relu()).sigmoid()
     torch.testing.assert_close(block(x), expected)
+
+
+# The chapter's experiments
+
+
+def test_grouped_gates_hear_their_own_group_only_and_cost_what_a_waist_of_four_costs() -> None:
+    block = tasks.Grouped(64)
+    count, waist = (sum(p.numel() for p in each.parameters()) for each in (block, SqueezeExcitation(64, 16, True)))
+    assert abs(count - waist) / waist < 0.01
+    jacobian = torch.autograd.functional.jacobian(
+        lambda z: block.weights(z[None, :, None, None]).flatten(), torch.randn(64)
+    )
+    group = torch.arange(64) // 8
+    assert torch.equal(jacobian != 0, group[:, None] == group)
+
+
+def test_softmax_gates_sum_to_their_factor() -> None:
+    block, x = tasks.SoftmaxExcitation(16, learned=True), torch.randn(3, 16, 4, 5)
+    with torch.no_grad():
+        block.factor.fill_(2.5)
+    torch.testing.assert_close(block.weights(x).sum((1, 2, 3)), torch.full((3,), 2.5))
+    assert block.factor.requires_grad
+    assert not tasks.SoftmaxExcitation(16).factor.requires_grad
+
+
+@pytest.mark.parametrize("units", [1, 4, 16])
+def test_without_normalisation_a_fresh_gate_on_the_trunk_halves_the_gradient_in_each_unit(units: int) -> None:
+    plain, branch, trunk, opened = (
+        position.first_gradient(arm, units, normalised=False) for arm in ("no gate", "branch", "trunk", "trunk, opened")
+    )
+    assert 0.5 < trunk / plain * 2**units < 2
+    assert branch / plain > 0.25
+    assert opened / plain == pytest.approx(0.98**units, rel=1e-3)
+
+
+def test_normalisation_in_the_branches_keeps_the_gradient_of_a_gate_on_the_trunk() -> None:
+    assert position.first_gradient("trunk", 16) > 0.25 * position.first_gradient("no gate", 16)
+
+
+def test_deep_networks_differ_in_nothing_but_their_gates_and_normalisations() -> None:
+    def weights(arm: str, normalised: bool = True) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        model = position.deep(arm, layers=(1, 1, 1), normalised=normalised)
+        return {name: p for name, p in model.named_parameters() if ".attention." not in name}
+
+    plain = weights("no gate")
+    for arm in position.ARMS:
+        for name, parameter in weights(arm).items():
+            torch.testing.assert_close(parameter, plain[name])
+    bare = weights("no gate", normalised=False)
+    assert {name: p.shape for name, p in bare.items()} == {name: p.shape for name, p in plain.items()}
+    model = position.deep("trunk", normalised=False)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    assert model(torch.randn(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_opened_gates_are_the_same_for_every_input_and_can_learn() -> None:
+    block = position.opened(8, 0.9)
+    gates = block.weights(torch.randn(4, 8, 3, 3))
+    torch.testing.assert_close(gates, torch.full_like(gates, 0.9))
+    gates.sum().backward()
+    assert block.expand.weight.grad.any()
+
+
+def test_a_live_seed_gives_what_was_recorded() -> None:
+    recorded = Comparison.from_dict(record.load("se.claims")["experiment"]["conditional"])
+    models, task, steps, lr = record_claims.EXPERIMENTS["conditional"]
+    live = compare({"SE": models["SE"], "wider": models["wider"]}, task, seeds=(0,), steps=steps, lr=lr)
+    for name in live.names:
+        assert live.scores(name)[0] == pytest.approx(recorded.scores(name)[0], abs=0.02)
+
+
+@pytest.mark.parametrize("script", [record_claims, record_position], ids=["claims", "position"])
+def test_a_recording_runs_and_keeps_every_arm(script: Any) -> None:
+    smoke = Budget("smoke", torch.device("cpu"))
+    kept = script.summary([script.one_run(smoke, **run) for run in script.runs(smoke)], smoke)
+    if script is record_claims:
+        found = {name: list(Comparison.from_dict(each).names) for name, each in kept.items()}
+        assert found == {name: list(models) for name, (models, *_) in script.EXPERIMENTS.items()}
+        return
+    for name in ("normalised", "not normalised"):
+        assert list(Comparison.from_dict(kept[name]["comparison"]).names) == list(position.ARMS)
+        gates = kept[name]["gates"]
+        assert list(gates) == ["branch", "trunk", "trunk, opened"]
+        assert all(len(each) == 2 and len(each[0]) == 3 for each in gates.values())
+        assert all(gate > 0.9 for seed in gates["trunk, opened"] for gate in seed)

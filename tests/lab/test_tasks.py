@@ -279,10 +279,12 @@ def test_conditional_channel_needs_a_gate_that_depends_on_the_input():
     models = {
         "no block": se_tasks.reader,
         "scale": lambda: se_tasks.reader(se_tasks.PerChannelScale(16)),
+        "hidden layer": lambda: se_tasks.reader(hidden=16),
         "SE": lambda: se_tasks.reader(SqueezeExcitation(16, reduction=4)),
     }
     result = compare(models, se_tasks.conditional_channel, seeds=(0, 1), steps=200, lr=1e-2)
-    assert min(result.scores("SE")) > 0.95
+    for name in ("SE", "hidden layer"):
+        assert min(result.scores(name)) > 0.95
     for name in ("no block", "scale"):
         assert max(result.scores(name)) < 0.75 + 0.04  # three of four cases, and three standard errors
 
@@ -335,17 +337,10 @@ def test_a_wide_bottleneck_has_no_limit():
     assert bottleneck_limit(64, 63) < 1
 
 
-class Softmax(SqueezeExcitation):
-    """SE whose gates compete."""
-
-    def weights(self, x):
-        return self.expand(self.reduce(x.mean((2, 3))).relu()).softmax(1)[:, :, None, None]
-
-
 def test_open_together_needs_gates_that_do_not_compete():
     models = {
-        "softmax": lambda: GateOf(Softmax(16, reduction=1, bias=True)),
-        "scaled": lambda: nn.Sequential(GateOf(Softmax(16, reduction=1, bias=True)), se_tasks.PerChannelScale(1)),
+        "softmax": lambda: GateOf(se_tasks.SoftmaxExcitation(16)),
+        "scaled": lambda: GateOf(se_tasks.SoftmaxExcitation(16, learned=True)),
         "sigmoid": lambda: GateOf(SqueezeExcitation(16, reduction=1, bias=True)),
     }
     task = se_tasks.open_together(0)

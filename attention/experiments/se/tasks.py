@@ -5,14 +5,18 @@ low score is a property of the mechanism and not of the training.
 """
 
 import torch
+from einops import rearrange, reduce
 from torch import Tensor, nn
 
+from attention.channel.se import SqueezeExcitation
 from attention.contract import check_positive
 from attention.lab.tasks.gates import bottleneck_limit, gate_patterns, with_means
 from attention.lab.tasks.task import Task
 
 __all__ = [
+    "Grouped",
     "PerChannelScale",
+    "SoftmaxExcitation",
     "bottleneck_limit",
     "conditional_channel",
     "gate_patterns",
@@ -78,15 +82,19 @@ def _conditional(n: int, noise: float, generator: torch.Generator) -> tuple[Tens
     return x, torch.where(bright == 1, in_a, 1 - in_a)
 
 
-def reader(block: nn.Module | None = None, *, channels: int = 16) -> nn.Sequential:
+def reader(block: nn.Module | None = None, *, channels: int = 16, hidden: int = 0) -> nn.Sequential:
     """The network that reads :func:`conditional_channel`: one convolution, the block, and a linear decision.
 
     :param block: a block on ``channels`` channels, placed between the convolution and its ReLU; none by default.
     :param channels: number of channels of the convolution.
+    :param hidden: numbers in a hidden layer behind the mean, with which the decision is no longer linear; none by
+        default.
     :returns: the network, from (batch, 3, height, width) to (batch, 2).
     """
     layers = [nn.Conv2d(3, channels, _WINDOW, padding=_WINDOW // 2), *([] if block is None else [block])]
-    return nn.Sequential(*layers, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 2))
+    layers += [nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    layers += [nn.Linear(channels, hidden), nn.ReLU()] if hidden else []
+    return nn.Sequential(*layers, nn.Linear(hidden or channels, 2))
 
 
 class PerChannelScale(nn.Module):
@@ -103,6 +111,42 @@ class PerChannelScale(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Scale each channel (axis 1), whatever the axes after it."""
         return x * self.scale.view(-1, *[1] * (x.ndim - 2))
+
+
+class SoftmaxExcitation(SqueezeExcitation):
+    """SE with full layers and biases whose gates compete: a softmax over the channels, times a common factor.
+
+    :param channels: number of channels.
+    :param learned: whether the factor is learned; else it is 1.
+    """
+
+    def __init__(self, channels: int, learned: bool = False) -> None:
+        super().__init__(channels, reduction=1, bias=True)
+        self.factor = nn.Parameter(torch.ones(()), requires_grad=learned)
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Compute the gates, (batch, channels, 1, 1), which sum to the factor."""
+        gates = self.expand(self.reduce(x.mean((2, 3))).relu()).softmax(1)
+        return rearrange(self.factor * gates, "b c -> b c 1 1")
+
+
+class Grouped(SqueezeExcitation):
+    """The control without a waist: each gate from the means of its own group of channels, in one linear layer.
+
+    With 64 channels in eight groups it has 576 parameters; SE with r = 16 and biases has 580.
+
+    :param channels: number of channels.
+    :param groups: number of groups.
+    """
+
+    def __init__(self, channels: int, groups: int = 8) -> None:
+        super().__init__(channels, reduction=channels)
+        self.reduce, self.expand = nn.Identity(), nn.Identity()
+        self.mix = nn.Conv2d(channels, channels, 1, groups=groups)
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Compute the gates, (batch, channels, 1, 1)."""
+        return self.mix(reduce(x, "b c h w -> b c 1 1", "mean")).sigmoid()
 
 
 def open_together(
