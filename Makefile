@@ -16,7 +16,7 @@ FULL_READY := .venv/.ready
 COLAB_READY := .venv-colab/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint format execute sync colab colab-test site release-check publish version links figures record bench new-chapter assignments address lock clean
+.PHONY: help book test lint format execute sync colab colab-test site release-check publish version links figures record bench new-chapter accessibility assignments address lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ bench: $(FULL_READY) ## time our blocks against their literal form and others' b
 
 new-chapter: $(FULL_READY) ## lay out the files of a planned chapter: NAME=eca
 	@$(FULL) -m tools.writing.new_chapter $(NAME)
+
+accessibility: book $(FULL_READY) ## check every page for accessibility, and keep the results for the book's page
+	@$(FULL) -m tools.testing.accessibility
 
 assignments: $(FULL_READY) ## make students' and instructors' notebooks and Gradescope's uploads; NAME=eca makes one
 	@$(FULL) -m tools.teaching.assignments $(NAME) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))

@@ -13,7 +13,19 @@ from importlib.resources import files
 from inspect import signature
 from typing import Any
 
-__all__ = ["FAMILIES", "KINDS", "STATUSES", "Entry", "called", "chapters", "create", "entries", "entry", "names"]
+__all__ = [
+    "AXES",
+    "FAMILIES",
+    "KINDS",
+    "STATUSES",
+    "Entry",
+    "called",
+    "chapters",
+    "create",
+    "entries",
+    "entry",
+    "names",
+]
 
 #: The families, in the order of the book, and what each attends to.
 FAMILIES: dict[str, str] = {
@@ -23,6 +35,16 @@ FAMILIES: dict[str, str] = {
     "self_attention": "Self-attention",
     "branch": "Branch attention",
     "encoder_decoder": "Encoder–decoder attention",
+}
+
+#: What a mechanism may weigh, and the question that its maps answer.
+AXES: dict[str, str] = {
+    "channel": "which feature?",
+    "space": "which place?",
+    "channel and space": "which feature, and where?",
+    "pair": "from here, where?",
+    "branch": "which branch?",
+    "sequence": "where, at each step?",
 }
 
 #: What an entry is, and whether ``create(name, channels)`` builds it.
@@ -45,6 +67,8 @@ class Entry:
     """One mechanism: what ``mechanisms.toml`` says of it.
 
     :param name: its name in every room of the house: module, notebook, test.
+    :param chinese: its name in Chinese: ``simplified``; ``traditional``, where one is established; ``coined`` where the
+        name is the book's own.
     :param official: the public code that counts as official: its ``source``, the ``options`` with which our block is
         the same function, and ``names``: what its parameters are called there -> what they are called here
         (:mod:`attention.official`); ``copy`` says that it is not by the authors, ``about`` what had to be repaired for
@@ -54,8 +78,10 @@ class Entry:
     :param letters: what the letters are that only this block's maps and steps have: ``{"d": "C/r"}``, in TeX.
     :param start: one sentence: what a fresh block does.
     :param use: Python that puts the block where its paper has it.
+    :param when: one sentence: what speaks for it; stated where the evidence is in the book, with the next two.
+    :param when_not: one sentence or two: what speaks against it.
+    :param instead: mechanisms to take then.
     :param status: ``"ready"``: its chapter is written; ``"block"``: its block is, and has a page; or ``"planned"``.
-    :param reading: minutes to read the chapter.
     :param seconds: time to run it on two CPU cores, as `make execute` measured it.
     :param chapter: the mechanism in whose chapter this one is introduced; empty where it has a chapter of its own.
     :param cost: formulas as strings: ``parameters``, ``macs`` (multiply–adds of convolutions, linear layers and
@@ -80,9 +106,9 @@ class Entry:
     venue: str
     arxiv: str
     cite: str
+    chinese: dict[str, Any] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
     official: dict[str, Any] = field(default_factory=dict)
-    reading: int = 0
     seconds: int = 0
     prerequisites: tuple[str, ...] = ()
     chapter: str = ""
@@ -90,6 +116,9 @@ class Entry:
     letters: dict[str, str] = field(default_factory=dict)
     start: str = ""
     use: str = ""
+    when: str = ""
+    when_not: str = ""
+    instead: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:

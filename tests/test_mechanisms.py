@@ -12,13 +12,12 @@ from pybtex.database import Person, parse_file
 
 from attention.contract import Map
 from attention.formulas import evaluate
-from attention.registry import FAMILIES, KINDS, Entry, chapters, create, entries
+from attention.registry import AXES, FAMILIES, KINDS, Entry, chapters, create, entries
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCES = parse_file(str(ROOT / "book" / "references.bib")).entries
 ALL = list(entries().values())
 TEXTS = ("title", "short", "class_name", "idea", "statistic", "where", "authors", "paper", "venue", "arxiv", "cite")
-AXES = {"channel", "space", "channel and space", "pair", "branch", "sequence"}
 LAST_YEAR = 2026
 #: Functions that a formula may call; every other name is a symbol.
 FUNCTIONS = {"Max": sympy.Max, "Min": sympy.Min, "floor": sympy.floor, "ceiling": sympy.ceiling}
@@ -63,6 +62,7 @@ def test_names_are_unique() -> None:
     for which in ("title", "short", "class_name", "arxiv", "cite"):
         values = [getattr(entry, which) for entry in ALL]
         assert len(set(values)) == len(values), which
+    assert len({entry.chinese["simplified"] for entry in ALL}) == len(ALL)
 
 
 @each
@@ -89,8 +89,32 @@ def test_the_idea_is_one_sentence(entry: Entry) -> None:
 
 
 @each
+def test_which_block_when_is_told_whole_or_not_at_all(entry: Entry) -> None:
+    parts = (entry.when, entry.when_not, entry.instead)
+    assert len({bool(part) for part in parts}) == 1
+    assert entry.when or not entry.ready or entry.chapter, "a chapter has the evidence"
+    for text in filter(None, (entry.when, entry.when_not)):
+        assert text[0].isupper()
+        assert text.endswith(".")
+        assert len(text) <= 200
+    assert set(entry.instead) <= set(entries()) - {entry.name}
+
+
+@each
 def test_times_are_stated_for_written_chapters_and_for_no_other(entry: Entry) -> None:
-    assert (entry.reading > 0) == (entry.seconds > 0) == (entry.ready and not entry.chapter)
+    assert (entry.seconds > 0) == (entry.ready and not entry.chapter)
+
+
+@each
+def test_the_chinese_name_is_in_the_characters_that_it_is_said_to_be_in(entry: Entry) -> None:
+    """The encodings of the mainland and of Taiwan each hold their own characters, and lack most of the other's."""
+    assert set(entry.chinese) <= {"simplified", "traditional", "coined"}
+    for which, encoding in (("simplified", "gb2312"), ("traditional", "big5")):
+        name = entry.chinese.get(which, "" if which == "traditional" else None)
+        assert name.encode(encoding).decode(encoding) == name
+        assert re.fullmatch(r"[\u4e00-\u9fff]*", name)
+    assert entry.chinese["simplified"]
+    assert entry.chinese.get("coined", True) is True
 
 
 @each
@@ -139,8 +163,9 @@ def test_the_arxiv_number_is_one(entry: Entry) -> None:
 def test_every_reference_is_complete(key: str) -> None:
     source = REFERENCES[key]
     place = {"article": "journal", "inproceedings": "booktitle", "misc": "eprint"}[source.type]
-    for field in ("title", "year", "eprint", place):
+    for field in ("title", "year", place):
         assert source.fields[field].strip()
+    assert source.fields.get("eprint") or source.fields.get("url")  # a paper that is not on arXiv says where it is
     assert source.persons["author"]
     assert re.fullmatch(rf"{surname(source)}{source.fields['year']}[a-z]+", key)
 

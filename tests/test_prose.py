@@ -1,9 +1,11 @@
 """The prose pages and their pictures: nothing typed that is not so."""
 
+import ast
 import io
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,16 +19,27 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from pybtex.database import parse_file
 
+import attention
 from attention.lab.style import PHONE, SMALLEST
-from attention.registry import chapters, entries
-from tools.writing import figures
+from attention.pictures import idea_query
+from attention.registry import FAMILIES, chapters, entries
+from attention.self_attention.non_local import SIMILARITIES
+from tools.writing import explaining, figures
 
 ROOT = Path(__file__).resolve().parent.parent
 LAWS = ROOT / "book" / "api" / "laws.md"
+OWN_BLOCK = ROOT / "book" / "own_block.md"
+EXPLANATION = ROOT / "book" / "explanation.md"
+STATISTICS = ROOT / "book" / "statistics.md"
+#: Pages that show what their Python prints.
+PRINTING = [LAWS, OWN_BLOCK, STATISTICS]
 PAGES = sorted((ROOT / "book").rglob("*.md"))
 GLOSSARY = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
 INTRO = (ROOT / "book" / "intro.md").read_text(encoding="utf-8")
 IDEA = (ROOT / "book" / "idea.md").read_text(encoding="utf-8")
+HISTORY = (ROOT / "book" / "history.md").read_text(encoding="utf-8")
+CHOOSING = (ROOT / "book" / "choosing.md").read_text(encoding="utf-8")
+ALT = re.search(r":name: timeline\n:alt: (.*)", HISTORY)[1]
 NOTATION = (ROOT / "book" / "notation.md").read_text(encoding="utf-8")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -58,14 +71,15 @@ def test_a_picture_is_the_same_every_time(name: str) -> None:
 
 
 def test_a_picture_that_is_out_of_date_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = figures.drawn("map.svg")
+    now = figures.drawn("idea.svg")
     of_another_version = now.replace(f"matplotlib {mpl.__version__}<".encode(), b"matplotlib 0.0<")
-    assert figures.current("map.svg", now)
-    assert figures.current("map.svg", of_another_version)
-    assert not figures.current("map.svg", now.replace(b"#0072b2", b"#ff0000"))
-    monkeypatch.setattr(figures, "shown", lambda: list(entries().values())[1:])
-    assert not figures.current("map.svg", now)
-    assert not figures.current("map.svg", of_another_version)
+    assert figures.current("idea.svg", now)
+    assert figures.current("idea.svg", of_another_version)
+    assert not figures.current("idea.svg", now.replace(b"#8a8a8a", b"#ff0000"))
+    other = {key: value + 1 for key, value in figures.example().items()}
+    monkeypatch.setattr(figures, "example", lambda: other)
+    assert not figures.current("idea.svg", now)
+    assert not figures.current("idea.svg", of_another_version)
 
 
 def repainted(png: bytes, **about: str) -> bytes:
@@ -124,12 +138,6 @@ def test_no_text_is_cut_off_or_written_over_another(name: str) -> None:
             assert min(overlap) <= 1, (text, other)
 
 
-def test_the_map_shows_every_mechanism_once() -> None:
-    words = [text.get_text() for text in texts(drawn("map.svg"))]
-    assert all(words.count(entry.short) == 1 for entry in entries().values())
-    assert {entry.axis for entry in entries().values()} == set(figures.AXES)
-
-
 def test_the_numbers_in_the_picture_are_a_gate() -> None:
     values = {name: torch.tensor(value) for name, value in figures.example().items()}
     torch.testing.assert_close(values["z"], values["x"].mean(dim=(1, 2)))
@@ -176,40 +184,224 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Path], dic
     return run
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != LAWS], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in PRINTING], ids=lambda page: page.stem)
 def test_python_on_a_page_runs(page: Path, run: Callable[[Path], dict[str, Any]]) -> None:
     run(page)
 
 
-def test_the_page_on_laws_prints_what_it_shows(
-    capsys: pytest.CaptureFixture[str], run: Callable[[Path], dict[str, Any]]
+@pytest.mark.parametrize("page", PRINTING, ids=lambda page: page.stem)
+def test_a_page_shows_what_its_python_prints(
+    page: Path, capsys: pytest.CaptureFixture[str], run: Callable[[Path], dict[str, Any]]
 ) -> None:
-    page = LAWS
-    defined = run(page)
-    (shown,) = re.findall(r"^```text\n(.*?)^```\n<!-- printed: end", page.read_text(encoding="utf-8"), re.M | re.S)
-    assert shown.split() == capsys.readouterr().out.split()
+    run(page)
+    text = page.read_text(encoding="utf-8")
+    shown = re.findall(r"^```text\n(.*?)^```\n\s*<!-- (?:printed|interval): end", text, re.M | re.S)
+    assert shown
+    assert "".join(shown).split() == capsys.readouterr().out.split()
+
+
+def test_what_the_page_on_laws_says_of_its_block_is_so(run: Callable[[Path], dict[str, Any]]) -> None:
+    defined = run(LAWS)
     assert set(defined["report"].broken) == {"normalised_axis", "gradients_arrive", "half_precision"}
     assert "of query.bias never received a gradient" in defined["report"].broken["gradients_arrive"]
     assert "torch.float16, inputs up to 1000, is not finite" in defined["report"].broken["half_precision"]
 
 
+def test_what_the_page_on_an_own_block_says_of_it_is_so(run: Callable[[Path], dict[str, Any]]) -> None:
+    """The second mistake breaks no law, nor does the mended block; and the block is in the network, with its maps."""
+    defined = run(OWN_BLOCK)
+    laws, x = defined["laws"], defined["x"]
+    slow = {"compiles", "exports", "onnx", "distributes", "second_derivatives"}
+    assert laws.check(defined["Mended"](8), x, only=set(laws.LAWS) - slow).broken == {}
+    assert laws.check(defined["RowAttention"](8), x, only=set(laws.LAWS) - slow).broken == {}
+    with pytest.raises(AssertionError, match="the output differs by"):
+        laws.equals(defined["Mended"](8).double(), x.double(), reference=defined["by_hand"])
+    assert [name for _, name in defined["ranges"]] == ["row"] * 3
+    blocks = [type(module).__name__ for module in defined["network"].modules()]
+    assert blocks.count("RowAttention") == 3
+
+
+def test_what_the_page_on_maps_says_of_its_example_is_so() -> None:
+    """A map that lies on the object in every seed, by training, and that another image's can replace; and one not."""
+    for seed in range(len(explaining.kept()["scores"])):
+        shares = {kind: found[seed] for kind, found in explaining.kept()["on object"].items()}
+        assert shares["trained"]["second block"] > 0.8 > 0.7 > shares["untrained"]["second block"]
+    for whose in ("another", "mean"):
+        found = explaining.exchanged("second block", "space", whose)
+        assert found.verdict == "undecided"
+        assert found.low > -0.01
+        assert explaining.exchanged("first block", "channel", whose).verdict == "lower"
+    assert explaining.kept()["settings"]["widths"][0] == 16
+
+
+def test_each_question_before_a_map_is_believed_has_a_call_that_runs() -> None:
+    questions = EXPLANATION.read_text(encoding="utf-8").partition("(explanation-questions)=")[2]
+    asked = re.findall(r"^\*\*(\d)\. [^*]*\?\*\*(.*?)(?=^\*\*\d|\Z)", questions, re.M | re.S)
+    assert [number for number, _ in asked] == ["1", "2", "3", "4", "5"]
+    defined: dict[str, Any] = {}
+    setup, _, _ = questions.partition("**1.")
+    answers = {}
+    for number, text in [("0", setup), *asked]:
+        (code,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+        *body, last = ast.parse(code).body
+        exec(compile(ast.Module(body, []), "explanation.md", "exec"), defined)
+        if isinstance(last, ast.Expr):
+            answers[number] = eval(compile(ast.Expression(last.value), "explanation.md", "eval"), defined)
+        else:
+            exec(compile(ast.Module([last], []), "explanation.md", "exec"), defined)
+        assert number == "3" or "maps." in code
+    change, saturated = answers["1"]
+    assert 0 <= change <= 0.5
+    assert 0 <= saturated <= 1
+    assert answers["2"] == defined["scores"].own - defined["scores"].another
+    assert answers["3"] == defined["scores"].own - defined["scores"].mean
+    assert -1 <= answers["4"] < 1
+    assert 0 <= answers["5"] <= 1
+
+
 def test_the_number_of_chapters_is_right() -> None:
     assert len(chapters()) == 26
-    assert "twenty-six chapters" in INTRO
+    years = [entry.year for entry in chapters()]
+    assert f"twenty-six mechanisms, from {min(years)} to {max(years)}" in INTRO
 
 
-def test_the_worked_example_is_right() -> None:
-    (code,) = re.findall(r"^```python\n(.*?)^```", IDEA, re.MULTILINE | re.DOTALL)
-    result: dict[str, torch.Tensor] = {}
-    exec(compile(code, "idea.md", "exec"), result)
-    matrices = re.findall(r"\\begin\{pmatrix\}(.*?)\\end\{pmatrix\}", IDEA)
+def section(page: str, heading: str) -> str:
+    """Return what stands under a heading of the second level."""
+    return page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def numbers(text: str) -> list[float]:
+    return [float(v) for v in re.findall(r"-?\d+(?:\.\d+)?", text.replace("−", "-"))]
+
+
+def test_the_worked_gate_is_right(run: Callable[[Path], dict[str, Any]]) -> None:
+    result, gate = run(ROOT / "book" / "idea.md"), section(IDEA, "A gate you can compute by hand")
+    matrices = re.findall(r"\\begin\{pmatrix\}(.*?)\\end\{pmatrix\}", gate)
     stated = [[[float(v) for v in row.split("&")] for row in matrix.split(r"\\")] for matrix in matrices]
     torch.testing.assert_close(result["x"], torch.tensor(stated[:2]))
     torch.testing.assert_close(result["y"], torch.tensor(stated[2:]), rtol=0, atol=0.005)
-    z = re.search(r"z = \(([^)]*)\)", IDEA)[1]
-    s = re.search(r"\\approx \(([^)]*)\)", IDEA)[1]
+    z = re.search(r"z = \(([^)]*)\)", gate)[1]
+    s = re.search(r"\\approx \(([^)]*)\)", gate)[1]
     torch.testing.assert_close(result["z"], torch.tensor([float(v) for v in z.split(",")]))
     torch.testing.assert_close(result["s"], torch.tensor([float(v) for v in s.split(",")]), rtol=0, atol=0.005)
+
+
+def test_the_worked_read_is_right(run: Callable[[Path], dict[str, Any]]) -> None:
+    """The table, the text and the code have the numbers of the live picture's *looks up*."""
+    told, result = section(IDEA, "A read you can compute by hand"), run(ROOT / "book" / "idea.md")
+    q, keys, values, tau = (given[0] for given in idea_query.picture().presets["looks up"])
+    for name, given in (("q", q), ("keys", keys), ("values", values[:, 0])):
+        torch.testing.assert_close(result[name].double(), given, rtol=0, atol=1e-7)
+    assert f"$q = ({', '.join(f'{v:g}' for v in q)})$, and $\\tau = {tau.item():g}$" in told
+    scores = keys @ q
+    exponentials = (scores / tau).exp()
+    weights = exponentials / exponentials.sum()
+    rows = [line for line in told.splitlines() if re.match(r"\| \d", line)]
+    for i, row in enumerate(rows):
+        scaled = f"{(scores[i] / tau).item():.2f}"
+        shown = [i + 1, *keys[i].tolist(), values[i, 0].item(), scores[i].item(), float(scaled)]
+        assert numbers(row) == [*shown, round(exponentials[i].item(), 2), round(weights[i].item(), 2)]
+    assert len(rows) == len(keys)
+    assert f"| Sum | | | | | {exponentials.sum().item():.2f} | 1.00 |" in told
+    soft = (weights @ values).item()
+    assert f"The read is $c \\approx {soft:.2f}$" in told
+    assert soft == pytest.approx(result["soft"].item(), abs=1e-6)
+    assert result["hard"].item() in result["values"].tolist()
+    warmer = ", ".join(f"{weight:.2f}" for weight in scores.softmax(0).tolist())
+    assert f"with $\\tau = 1$ the weights are ({warmer})" in told
+    assert f"gives {values.mean().item():.2f}. In" in told
+
+
+def test_soft_and_hard_are_told_in_the_same_numbers(run: Callable[[Path], dict[str, Any]]) -> None:
+    result, told = run(ROOT / "book" / "idea.md"), " ".join(section(IDEA, "Soft and hard").split())
+    weights, values = result["weights"], result["values"]
+    assert f"the soft answer is always {result['soft'].item():.2f}" in told
+    third, fourth, first = (f"{100 * weights[i].item():.0f}" for i in (2, 3, 0))
+    said = f"{values[2].item():g} in {third} of 100 draws, {values[3].item():g} in {fourth}, and {values[0].item():g}"
+    assert f"{said} in {first};".replace("-", "−") in told
+    assert 100 * (weights[1] + weights[4]).item() < 1.5, "the others are hardly ever drawn"
+
+
+def test_a_non_local_blocks_weights_may_sum_to_something_else() -> None:
+    told = section(IDEA, "What is weighed")
+    assert "Two of\nthe four forms of a [non-local block]" in told
+    x = torch.randn(1, 16, 4, 4, generator=torch.Generator().manual_seed(0))
+    sums = {}
+    for similarity in SIMILARITIES:
+        (weights,) = attention.create("non_local", 16, similarity=similarity).eval().attend(x)[1].values()
+        sums[similarity] = bool(torch.allclose(weights.sum(-1), torch.ones(()), atol=1e-5))
+    assert len(sums) == 4
+    assert {similarity for similarity, one in sums.items() if not one} == {"dot product", "concatenation"}
+
+
+# The story
+
+
+def test_every_step_of_the_timeline_is_told_with_its_year() -> None:
+    known = parse_file(str(ROOT / "book" / "references.bib")).entries
+    headings = re.findall(r"^## (.*)$", HISTORY, re.MULTILINE)
+    for (name, key, _, _), step in zip(figures.STEPS, figures.told(), strict=True):
+        cite = key or entries()[name].cite
+        assert known[cite].fields["year"] == str(step.year)
+        where = [heading for heading in headings if cite in section(HISTORY, heading)]
+        assert where, f"the page does not tell of {cite}"
+        years = [int(year) for year in re.findall(r"\d{4}", where[0])]
+        assert where[0] == "Today" or min(years) <= step.year <= max(years), (where, step)
+
+
+def test_the_timelines_alt_text_names_every_step_and_year() -> None:
+    years = {str(step.year) for step in figures.told()}
+    assert years == set(re.findall(r"\b20\d\d\b", ALT))
+    words = {"Encoder–decoder": "encoder–decoder", "Additive": "additive attention", "Captioner": "captioner"}
+    words |= {"Dot product": "dot products", "Non-local": "non-local blocks", "Latent diffusion": "latent diffusion"}
+    for step in figures.told():
+        assert words.get(step.name, step.name) in ALT, step.name
+
+
+def test_what_was_added_and_what_was_given_up_is_told_of_each_step() -> None:
+    for heading in re.findall(r"^## (\d.*)$", HISTORY, re.MULTILINE):
+        told = section(HISTORY, heading)
+        assert told.count("*What it added.*") == told.count("*What it gave up.*") == 1, heading
+
+
+def test_the_timeline_draws_every_step_once_and_the_year_of_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [text.get_text() for text in texts(drawn("timeline.svg"))]
+    assert all(words.count(step.name) == 1 for step in figures.told())
+    assert [step.year for step in figures.told() if step.name == "SE"] == [entries()["se"].year]
+    now = figures.fingerprint("timeline.svg")
+    monkeypatch.setattr(figures, "entries", lambda: entries() | {"se": replace(entries()["se"], year=2031)})
+    assert "2031" in [text.get_text() for text in texts(drawn("timeline.svg"))]
+    assert figures.fingerprint("timeline.svg") != now
+
+
+# The choice
+
+
+def test_mechanisms_are_filed_as_the_table_says() -> None:
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| [^|]+ \|", section(CHOOSING, "Others file them elsewhere"), re.M)
+    filed = {name: here for names, here in rows[1:] for name in names.split(", ") if not name.startswith(":")}
+    shorts = {entry.short: FAMILIES[entry.family] for entry in entries().values()}
+    assert len(filed) >= 15
+    assert {name: shorts[name] for name in filed} == filed
+
+
+def test_the_price_of_se_is_as_it_is_told() -> None:
+    from tools.writing.circulating import claims, filled
+
+    told = " ".join(section(CHOOSING, "None, to begin with").split())
+    assert "less than a thousandth to the multiply–adds of ResNet-50, and takes about an eighth of the images" in told
+    assert 0 < float(filled("{more_macs[SE-ResNet-50 | ResNet-50]:.3f}")) < 0.1
+    (time,) = (claim.source for claim in claims() if claim.name == "se-time")
+    before, after = (int(v) for v in re.search(r"percent\[(3\d+), (\d+)\]", time).groups())
+    assert 1 / 9 < (before - after) / before < 1 / 7
+
+
+def test_blocks_that_begin_as_the_identity_do() -> None:
+    assert "as the non-local block and the spatial transformer do here" in CHOOSING
+    x = torch.randn(2, 16, 8, 8, generator=torch.Generator().manual_seed(0))
+    spatial = attention.SpatialTransformer(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(8)), 8).eval()
+    for block in (attention.create("non_local", 16).eval(), spatial):
+        torch.testing.assert_close(block(x), x, rtol=0, atol=1e-5)
 
 
 def test_a_soft_answer_is_the_mean_of_hard_ones() -> None:

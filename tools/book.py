@@ -26,6 +26,7 @@ SHARED = (
     "attention",
     "book",
     "tools/book.py",
+    "tools/chapters.py",
 )
 #: Of these, the files whose changes Sphinx sees by itself.
 SEEN = {".md", ".ipynb"}

@@ -3,6 +3,7 @@
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import nbformat
 
@@ -49,6 +50,12 @@ class Settings:
     def slug(self) -> str:
         """The repository's owner and name."""
         return self.repository.removeprefix("https://github.com/")
+
+    @property
+    def placeholders(self) -> list[str]:
+        """Which of the addresses stand in for ones to come: ``site``, ``repository``, both or none."""
+        found = ["site"] if (urlsplit(self.site).hostname or "").endswith(".example") else []
+        return found + (["repository"] if self.slug.startswith("your_name/") else [])
 
     def wheel(self, version: str) -> str:
         """Return the address of the package's wheel, which is published beside the book."""

@@ -14,6 +14,7 @@ from attention.formulas import SIZES, evaluate, formula, latex
 from attention.lab.memory import Memory
 from attention.lab.operations import CONVENTION, Operations
 from attention.lab.restore import untouched
+from attention.lab.tables import Table, table
 
 __all__ = ["CONVENTION", "Cost", "check", "count", "evaluate", "formula", "latex", "on_paper", "peak"]
 
@@ -42,7 +43,8 @@ class Cost:
     peak_bytes: int
     unknown: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
+    def table(self) -> Table:
+        """Tabulate the counts; a cell of a notebook that ends with a ``Cost`` shows this table."""
         rows = {
             "parameters": self.parameters,
             "buffers": self.buffers,
@@ -50,9 +52,14 @@ class Cost:
             "all operations": self.operations,
             "peak memory, bytes": self.peak_bytes,
         }
-        wide = max(len(f"{value:,}") for value in rows.values())
-        lines = [f"{label:<18}  {value:>{wide},}" for label, value in rows.items()]
-        return "\n".join([*lines, *([f"not counted: {', '.join(self.unknown)}"] if self.unknown else [])])
+        note = f"not counted: {', '.join(self.unknown)}" if self.unknown else ""
+        return table(("cost of one image", "count"), rows.items(), note=note)
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
 
 
 def count(module: nn.Module, *inputs: Any) -> Cost:

@@ -150,7 +150,7 @@ def _rows(ax: Axes, names: Sequence[str], rows: Sequence[Sequence[float]], reach
             color=style.COLOURS["block"],
             markersize=_DOT,
             markeredgewidth=0,
-            alpha=0.7,
+            alpha=0.85,
             zorder=2,
         )
     ax.set_ylim(places[-1] + _height(names[-1]) / 2, 0)

@@ -1,7 +1,6 @@
 """One look for all figures: white face, colours for colour-blind readers too, text for a phone, alt text."""
 
 import base64
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import combinations
@@ -13,21 +12,23 @@ from IPython import get_ipython
 from IPython.display import display
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from PIL import Image
+
+from attention.lab import vector
 
 __all__ = ["COLOURS", "HEAT", "PHONE", "SMALLEST", "apply", "captioned", "figure", "restart", "show"]
 
-#: The qualitative palette of Okabe and Ito, by role. The same thing has the same colour in all chapters.
+#: The qualitative palette of Okabe and Ito by role; three are darker, so that all stand out from white (3:1) and, as
+#: the book recolours them, from a dark page. The same thing has the same colour in all chapters.
 COLOURS: dict[str, str] = {
     "ink": "#1b1b1b",
     "muted": "#6b6b6b",
     "plain": "#6b6b6b",  # the network without a block
     "block": "#0072b2",  # the block of the chapter
-    "control": "#e69f00",  # a control with as many parameters
+    "control": "#c8850d",  # a control with as many parameters
     "other": "#009e73",
-    "wrong": "#d55e00",
+    "wrong": "#c33c13",
     "fifth": "#cc79a7",
-    "sixth": "#56b4e9",
+    "sixth": "#469bd1",
 }
 _CYCLE = ["block", "control", "other", "wrong", "fifth", "sixth", "plain"]
 
@@ -38,14 +39,17 @@ PHONE = 350
 #: The smallest text that may reach a reader there, in pixels.
 SMALLEST = 8.0
 _DPI = 144
+_SUFFIX = {"image/svg+xml": "svg", "image/png": "png"}
 #: The captions that a chapter has shown so far; a caption's place is its figure's number.
 _shown: list[str] = []
 
 
 def apply() -> None:
     """Set matplotlib's defaults to the book's look. Called by the set-up cell of a chapter, never at import."""
+    lines = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
     mpl.rcParams.update(
         {
+            **dict.fromkeys(lines, COLOURS["ink"]),
             "figure.facecolor": "white",
             "axes.facecolor": "white",
             "figure.dpi": _DPI,
@@ -64,7 +68,7 @@ def apply() -> None:
             "axes.grid": False,
             "axes.prop_cycle": mpl.cycler(color=[COLOURS[c] for c in _CYCLE]),
             "image.cmap": HEAT,
-            "image.interpolation": "nearest",
+            "image.interpolation": "none",
             "lines.linewidth": 2,
         }
     )
@@ -129,7 +133,10 @@ def show(
     narrow: Figure | None = None,
     colours: int = 64,
 ) -> None:
-    """Show a figure in a notebook, with its alt text, as a small PNG, its caption under it, and close it.
+    """Show a figure in a notebook, with its alt text, its caption under it, and close it.
+
+    It is an SVG, or a PNG where that weighs less: see :func:`attention.lab.vector.smallest`. Its face is white, for a
+    notebook may be read on dark and on light; the book's pages give it theirs.
 
     The plain text beside the picture is always the same. Alt texts name numbers, and those of trained models differ in
     their last digits from machine to machine, which must not fail a notebook that is run again.
@@ -140,35 +147,38 @@ def show(
         same on every machine, so it names no number from a trained network.
     :param scroll: let the page scroll sideways over a wide figure; its text need then not be readable when shrunk.
     :param narrow: the same figure for a phone, which the book's pages show there in its place.
-    :param colours: size of the PNG's palette; more for photographs, at most 256.
+    :param colours: size of the palette of pictures, at most 256.
     :raises ValueError: for an empty alt text, for text that is cut off at the figure's edge or overlaps another, and
         for text that would be smaller than ``SMALLEST`` pixels on a phone.
     """
     if not alt.strip():
         raise ValueError("alt is empty: say what the figure shows, and what is to be seen in it")
-    png = _png(fig, colours, scroll)
-    about: dict[str, Any] = {"alt": alt, "width": round(fig.get_figwidth() * 100)}
+    file = _drawn(fig, colours, scroll)
+    about: dict[str, Any] = {"alt": alt, "width": _pixels(fig)}
     about |= {"scroll": True} if scroll else {}
     if narrow is not None:
-        standing = base64.b64encode(_png(narrow, colours, False)).decode("ascii")
-        about["narrow"] = {"png": standing, "width": round(narrow.get_figwidth() * 100)}
+        ((kind, standing),) = _drawn(narrow, colours, False).items()
+        text = base64.b64encode(standing).decode("ascii") if isinstance(standing, bytes) else standing
+        about["narrow"] = {_SUFFIX[kind]: text, "width": _pixels(narrow)}
     if get_ipython() is None:
         return
-    display({"image/png": png, "text/plain": "[figure]"}, raw=True, metadata={"image/png": about})
+    display({**file, "text/plain": "[figure]"}, raw=True, metadata=dict.fromkeys(file, about))
     if caption.strip():
         _say(caption)
 
 
-def _png(fig: Figure, colours: int, scroll: bool) -> bytes:
-    """Draw a figure as a small PNG, and close it."""
-    fig.canvas.draw()
-    _refuse_bad_text(_texts(fig), fig, 1.0 if scroll else min(1.0, PHONE / round(fig.get_figwidth() * 100)))
-    raw, small = io.BytesIO(), io.BytesIO()
-    fig.savefig(raw, format="png", dpi=_DPI)
-    image = Image.open(raw).convert("RGB").quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    image.save(small, format="PNG", optimize=True)
+def _drawn(fig: Figure, colours: int, scroll: bool) -> dict[str, str | bytes]:
+    """Draw a figure as the smaller of SVG and PNG, and close it."""
+    vector.freeze(fig)
+    _refuse_bad_text(_texts(fig), fig, 1.0 if scroll else min(1.0, PHONE / _pixels(fig)))
+    file = vector.smallest(fig, colours)
     plt.close(fig)
-    return small.getvalue()
+    return file
+
+
+def _pixels(fig: Figure) -> int:
+    """How wide a figure is on a page."""
+    return round(fig.get_figwidth() * vector.PER_INCH)
 
 
 def _texts(fig: Figure) -> Sequence[Text]:
@@ -195,7 +205,7 @@ def _refuse_bad_text(texts: Sequence[Text], fig: Figure, scale: float) -> None:
     for text, box in boxes:
         if box.width and (box.x0 < frame.x0 or box.y0 < frame.y0 or box.x1 > frame.x1 or box.y1 > frame.y1):
             raise ValueError(f"the text {text.get_text()!r} is cut off at the edge of the figure")
-        pixels = text.get_fontsize() / 72 * 100 * scale
+        pixels = text.get_fontsize() / 72 * vector.PER_INCH * scale
         if pixels < SMALLEST:
             raise ValueError(
                 f"the text {text.get_text()!r} is {pixels:.1f} px high on a phone; at least {SMALLEST:.0f}"

@@ -1,5 +1,6 @@
 """A result as a table: text where it is printed, a table in a notebook and in the book."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -7,13 +8,21 @@ from typing import Any
 
 __all__ = ["Table", "table"]
 
+#: One number as results write it: a sign or a relation before it, a unit of one sign after it, perhaps a spread.
+_AMOUNT = r"\d[\d,]*(\.\d+)?(e[+-]?\d+)?"
+_NUMBER = re.compile(rf"[~≈<≤>≥×]? ?[±+−–-]?{_AMOUNT}( ?[%×])?( ± {_AMOUNT})?(/\d+)?")
+#: A dotted name may break before its dots.
+_DOT = re.compile(r"(?<=\w)\.(?=[A-Za-z_])")
+#: What stands where there is no number.
+_ABSENT = ("", "–")
+
 
 @dataclass(frozen=True)
 class Table:
     """Rows of text under a head.
 
-    In a notebook the last expression of a cell shows it: ``comparison.table()``, without ``print``. A column whose
-    every cell is a number, or a dash, stands on the right.
+    In a notebook the last expression of a cell shows it: ``comparison.table()``, without ``print``. A column of
+    numbers, in which a dash or an empty cell may stand for one that there is not, is aligned on the right.
 
     :param head: the names of the columns.
     :param rows: the rows, as many cells each; the first cell names its row.
@@ -66,40 +75,40 @@ class Table:
         return f'<table class="result">\n{note}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>'
 
     def _right(self) -> list[bool]:
-        return [bool(column) and all(map(_is_number, column)) for column in self._columns()]
-
-    def _columns(self) -> list[tuple[str, ...]]:
-        return list(zip(*self.rows, strict=True)) if self.rows else [() for _ in self.head]
+        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.head)
+        return [_numbers([cell for cell in column if cell not in _ABSENT]) for column in columns]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, note: str = "", digits: int = 2) -> Table:
     """Make a table of any values.
 
     :param head: the names of the columns.
-    :param rows: the rows; whole numbers get separators of thousands, others ``digits`` digits after the point.
+    :param rows: the rows; whole numbers get separators of thousands, others ``digits`` digits after the point, also
+        where they are tensors or arrays of one number; ``None`` is a dash; text is left as it is.
     :param note: a line below.
-    :param digits: see ``rows``; text is left as it is.
+    :param digits: see ``rows``.
     :raises ValueError: for a row with more or fewer cells than there are columns.
     """
     return Table(tuple(head), tuple(tuple(_written(value, digits) for value in row) for row in rows), note)
 
 
 def _written(value: Any, digits: int) -> str:
+    if hasattr(value, "item"):  # a number of torch or NumPy
+        value = value.item()
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "–"}[value]
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:.{digits}f}"
+        return f"{value:z,.{digits}f}"
     return str(value)
 
 
-def _is_number(cell: str) -> bool:
-    plain = cell.strip().strip("±+-−–~≈<≤>≥×%$").replace(",", "").replace(" ", "")
-    return not plain or plain.replace(".", "", 1).isdigit()
+def _numbers(cells: list[str]) -> bool:
+    return bool(cells) and all(map(_NUMBER.fullmatch, cells))
 
 
 def _cell(tag: str, text: str, on_right: bool, scope: str) -> str:
     named = f' scope="{scope}"' if scope else ""
     side = ' style="text-align: right"' if on_right else ' style="text-align: left"'
-    return f"<{tag}{named}{side}>{escape(text)}</{tag}>"
+    return f"<{tag}{named}{side}>{_DOT.sub('<wbr>.', escape(text))}</{tag}>"

@@ -1,15 +1,47 @@
-// A box that scrolls sideways must be reachable by keyboard: it becomes a stop for the tab key while it scrolls.
+// What is wider than its box. A formula is set smaller if a little is enough. Whatever then scrolls sideways becomes a stop
+// for the tab key, and says by `data-more` on which sides it goes on.
 (() => {
-  const BOXES = "div.math mjx-container, .scroll, .cell_output > *, .bd-article pre, .pst-scrollable-table-container, dt.sig";
+  const FORMULAS = 'div.math mjx-container[display="true"]';
+  const BOXES = `${FORMULAS}, .scroll, .cell_output > *, .bd-article pre, .pst-scrollable-table-container, dt.sig`;
+  const SMALLEST = 0.75;
+
+  const fit = () => {
+    const formulas = [...document.querySelectorAll(FORMULAS)];
+    for (const formula of formulas) formula.style.removeProperty("--fit");
+    const shares = formulas.map((formula) => (formula.clientWidth - 1) / formula.scrollWidth);
+    formulas.forEach((formula, i) => {
+      if (shares[i] > 0 && formula.scrollWidth > formula.clientWidth) {
+        formula.style.setProperty("--fit", Math.max(SMALLEST, shares[i]).toFixed(3));
+      }
+    });
+  };
+
+  const sides = ({ currentTarget: box }) => {
+    const before = box.scrollLeft > 1, after = box.scrollLeft < box.scrollWidth - box.clientWidth - 1;
+    box.dataset.more = [before && "left", after && "right"].filter(Boolean).join(" ");
+  };
+
+  // A formula has no role of its own to carry a name.
+  const name = (box) => {
+    if (!box.matches(FORMULAS)) return;
+    const number = box.parentElement.querySelector(".eqno")?.textContent.match(/\(.*?\)/)?.[0];
+    box.setAttribute("role", "region");
+    box.setAttribute("aria-label", `Formula${number ? ` ${number}` : ""}, scrolls sideways`);
+  };
 
   const mark = () => {
+    fit();
     for (const box of document.querySelectorAll(BOXES)) {
-      if (box.scrollWidth > box.clientWidth) {
-        box.tabIndex = 0;
-        box.dataset.scrolls = "";
-      } else if ("scrolls" in box.dataset) {
-        box.removeAttribute("tabindex");
-        delete box.dataset.scrolls;
+      if (box.scrollWidth > box.clientWidth + 1) {
+        if (!("more" in box.dataset)) {
+          box.tabIndex = 0;
+          name(box);
+          box.addEventListener("scroll", sides, { passive: true });
+        }
+        sides({ currentTarget: box });
+      } else if ("more" in box.dataset) {
+        for (const attribute of ["tabindex", "role", "aria-label", "data-more"]) box.removeAttribute(attribute);
+        box.removeEventListener("scroll", sides);
       }
     }
   };
@@ -22,28 +54,6 @@
   });
 })();
 
-// The buttons of folded hints and solutions say what they unfold: their extension calls each "Toggle hidden content".
-addEventListener("DOMContentLoaded", () => {
-  for (const button of document.querySelectorAll(".admonition .toggle-button")) {
-    const title = (box) => box?.querySelector(":scope > .admonition-title")?.innerText.trim() ?? "";
-    const box = button.closest(".admonition");
-    const around = title(box.parentElement.closest(".admonition"));
-    button.setAttribute("aria-label", around ? `${title(box)}: ${around}` : title(box));
-  }
-});
-
-// The search page quotes what an article says: no buttons, no contents, and space between the parts.
-(() => {
-  if (typeof Search === "undefined") return;
-  const read = Search.htmlToText;
-  Search.htmlToText = (page, anchor) => {
-    const parsed = new DOMParser().parseFromString(page, "text/html");
-    const around = ".bd-header-article, #jb-print-docs-body, .prev-next-footer, .citation > .label";
-    for (const part of parsed.querySelectorAll(around)) part.remove();
-    for (const part of parsed.querySelectorAll("h1, h2, h3, h4, p, dt, dd, li, td, th, pre")) part.append(" ");
-    return read(parsed.documentElement.outerHTML, anchor).replace(/\s+/g, " ").trim();
-  };
-})();
 
 // Paper is white: the dark mode is left while a page is printed.
 (() => {

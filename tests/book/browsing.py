@@ -18,12 +18,13 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 _CHECKS = Path(__file__).with_name("checks.js").read_text(encoding="utf-8").partition("\n")[2].rstrip(";\n")
 
 #: Without its preload axe does not fetch the style sheets again, some from the wrong place.
-_AXE = {"resultTypes": ["violations"], "preload": False}
+#: The size of what is pressed is a rule of WCAG 2.2 that axe runs only where it is asked to.
+_AXE = {"resultTypes": ["violations"], "preload": False, "rules": {"target-size": {"enabled": True}}}
 #: Half of a page's elements are the tokens of its code, and all of one kind look alike: axe, which takes a millisecond
 #: for each, judges one of every kind. (It takes as long to leave out thousands of elements by a selector of their own.)
 _NO_CODE = {"exclude": [["pre"]]}
 _CODE = {"include": [["[data-sample]"]]}
-_CONTRAST = _AXE | {"runOnly": ["color-contrast"]}
+_CONTRAST = {"resultTypes": ["violations"], "preload": False, "runOnly": ["color-contrast"]}
 _SAMPLE = """() => {
   const kinds = new Map();
   for (const token of document.querySelectorAll("pre *")) {
@@ -58,18 +59,26 @@ class Look:
     :param browser: the browser.
     :param address: where the site is served; a request to any other host is a problem.
     :param width: of the window, in pixels.
-    :param mode: ``light`` or ``dark``.
+    :param mode: ``light`` or ``dark``; empty as for a reader who never was here.
+    :param touch: whether it has a touch screen and no mouse.
     """
 
-    def __init__(self, browser: Any, address: str, width: int, mode: str = "light") -> None:
+    def __init__(self, browser: Any, address: str, width: int, mode: str = "light", *, touch: bool = False) -> None:
         self.address, self.width, self.mode = address, width, mode
-        self.context = browser.new_context(viewport={"width": width, "height": 900})
+        self.context = browser.new_context(viewport={"width": width, "height": 900}, has_touch=touch, is_mobile=touch)
         self.context.set_default_timeout(300_000)  # machines may be slow, or busy
         self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
         # The first page opens in this mode; `turn` may change it.
-        self.context.add_init_script(f"localStorage.mode ??= '{mode}'; localStorage.theme ??= '{mode}'")
+        if mode:
+            self.context.add_init_script(f"localStorage.mode ??= '{mode}'; localStorage.theme ??= '{mode}'")
         self.page = self.context.new_page()
         self.noise: list[str] = []
+        #: What axe said of the page that it saw last: by rule, and the names of rules.
+        self.findings: dict[str, dict[str, Any]] = {}
+        self.passed: set[str] = set()
+        self.unsure: set[str] = set()
+        self.rules: set[str] = set()
+        self.engine = ""
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.noise.append(f"an error of a script: {error}"))
         self.page.on("requestfailed", lambda request: self.noise.append(f"a request failed: {request.url}"))
@@ -100,6 +109,23 @@ class Look:
         self.page.evaluate("async () => { await window.MathJax?.startup?.promise; await document.fonts.ready; }")
         self.page.wait_for_timeout(100)
         return self.page
+
+    def _heard_of(self, response: dict[str, Any], *, afresh: bool = False) -> None:
+        """Keep what axe says of a page: which rules it ran, which passed, where a person has to look, what is wrong."""
+        if afresh:
+            self.findings, self.passed, self.unsure, self.rules = {}, set(), set(), set()
+        self.engine = response["testEngine"]["version"]
+        self.passed |= {rule["id"] for rule in response["passes"]}
+        self.unsure |= {rule["id"] for rule in response["incomplete"]}
+        self.rules |= {
+            rule["id"] for kind in ("passes", "incomplete", "violations", "inapplicable") for rule in response[kind]
+        }
+        for violation in response["violations"]:
+            finding = self.findings.setdefault(
+                violation["id"], {"impact": violation["impact"], "help": violation["help"], "elements": 0, "faults": []}
+            )
+            finding["elements"] += len(violation["nodes"])
+            finding["faults"] += _serious([violation])
 
     def turn(self, mode: str) -> None:
         """Change the mode of the page that is open, as its button does; the next page opens in it too.
@@ -134,9 +160,10 @@ class Look:
             " return (await Promise.all(Object.values(checks).map((check) => check()))).flat(); }"
         )
         if axe is not None:
-            found += _serious(axe.run(page, context=_NO_CODE, options=_AXE).response["violations"])
+            self._heard_of(axe.run(page, context=_NO_CODE, options=_AXE).response, afresh=True)
             if page.evaluate(_SAMPLE):
-                found += _serious(axe.run(page, context=_CODE, options=_CONTRAST).response["violations"])
+                self._heard_of(axe.run(page, context=_CODE, options=_CONTRAST).response)
+            found += [fault for finding in self.findings.values() for fault in finding["faults"]]
         where = f"{name} ({self.width} px, {self.mode})"
         return [f"{where}: {problem}" for problem in [*self.noise, *found]]
 

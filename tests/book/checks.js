@@ -31,7 +31,7 @@
     return found.map((what) => `sticks out at ${width} px: ${what}`);
   },
 
-  // Running text has a contrast of at least 7 (by the formula of WCAG), and figures have a white face.
+  // Running text has a contrast of at least 7 (by the formula of WCAG), and figures a face that fits the page: their own or white.
   readable() {
     const numbers = (colour) => colour.match(/[\d.]+/g).map(Number);
     const light = (colour) => {
@@ -52,13 +52,16 @@
     const [more, less] = [light(getComputedStyle(article).color), ground].sort((x, y) => y - x);
     const contrast = (more + 0.05) / (less + 0.05);
     const dark = document.documentElement.dataset.theme === "dark";
-    const figures = [...article.querySelectorAll("img.figure-face")];
+    const figures = [...article.querySelectorAll("img.figure-face")].filter((figure) => figure.checkVisibility());
+    const clear = (figure) => getComputedStyle(figure).backgroundColor === "rgba(0, 0, 0, 0)";
+    const fits = (figure) =>
+      figure.matches(".face-light, .face-dark")
+        ? figure.classList.contains(dark ? "face-dark" : "face-light") && clear(figure)
+        : !clear(figure) && light(getComputedStyle(figure).backgroundColor) > 0.99;
     return [
       ...(contrast < 7 ? [`text has a contrast of ${contrast.toFixed(1)}`] : []),
       ...(dark !== ground < 0.2 ? ["the page has the wrong ground"] : []),
-      ...figures
-        .filter((figure) => light(getComputedStyle(figure).backgroundColor) < 0.99)
-        .map(() => "a figure has no white face"),
+      ...figures.filter((figure) => !fits(figure)).map(() => "a figure has no face for this page"),
     ];
   },
 
@@ -68,6 +71,18 @@
     const all = [...document.querySelectorAll("input[type=search], .search-button__button")];
     const visible = all.filter((node) => node.checkVisibility({ visibilityProperty: true, opacityProperty: true }));
     return visible.length === 1 ? [] : [`${visible.length} visible search fields and buttons, not one`];
+  },
+
+  // Code and printed text wrap. A formula that is wider than its box says so: it fades out, has a name, is a tab stop.
+  wide() {
+    const over = (node) => node.clientHeight > 0 && node.scrollWidth > node.clientWidth + 1;
+    const told = (box) => box.dataset.more && box.tabIndex === 0 && box.getAttribute("role") === "region" && box.ariaLabel;
+    const text = [...document.querySelectorAll("article pre")].filter(over);
+    const formulas = [...document.querySelectorAll('mjx-container[display="true"]')].filter(over);
+    return [
+      ...text.map((node) => `text scrolls sideways: ${node.textContent.slice(0, 60)}`),
+      ...formulas.filter((node) => !told(node)).map((node) => `a formula is cut off: ${node.textContent.slice(0, 60)}`),
+    ];
   },
 
   // What scrolls sideways can be reached by keyboard.

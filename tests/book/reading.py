@@ -4,17 +4,18 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
 from bs4 import BeautifulSoup, NavigableString
 
 from tools.publishing.site import broken_links, pages, soup
 
-__all__ = ["broken_links", "documents", "images_without_alt", "leftovers", "pages", "soup", "unnumbered"]
+__all__ = ["broken_links", "documents", "images_without_alt", "leftovers", "listed", "pages", "soup", "unnumbered"]
 
 #: Markdown or MyST that was not understood shows as itself.
 LEFTOVERS = {
     "a directive": re.compile(r":{3,}|`{3,}"),
     "a role": re.compile(r"\{[a-z][\w:-]*\}`|:(?:func|class|meth|mod|attr|data|exc|obj|ref|doc):`"),
-    "a formula": re.compile(r"\$\$|\$(?=\S)[^$]*[\^_={}][^$]*\$"),
+    "a formula": re.compile(r"\$\$|\$(?=\S)[^$]*[\^_={}][^$]*\$|:math:"),
     "a TeX command": re.compile(r"\\[a-zA-Z]{2,}"),
     "a link": re.compile(r"\]\([^)\s]*\)"),
     "a target": re.compile(r"^\([\w-]+\)=$", re.MULTILINE),
@@ -22,6 +23,13 @@ LEFTOVERS = {
     "a substitution": re.compile(r"\{\{.*\}\}"),
 }
 _RAW = ("pre", "code", "script", "style", "kbd")
+
+
+def listed() -> list[str]:
+    """Return the names of all pages in the table of contents."""
+    toc = yaml.safe_load((Path(__file__).resolve().parents[2] / "_toc.yml").read_text(encoding="utf-8"))
+    pages = [page for part in toc["parts"] for page in part["chapters"]]
+    return [toc["root"], *(each["file"] for page in pages for each in (page, *page.get("sections", ())))]
 
 
 def documents(site: Path) -> list[Path]:
@@ -48,8 +56,8 @@ def _prose(article: BeautifulSoup) -> Iterator[str]:
 
 
 def images_without_alt(path: Path) -> list[str]:
-    """Find images that say nothing to a reader who does not see them."""
-    images = soup(path).find_all("img")
+    """Find images that say nothing to a reader who does not see them. Beside the logo stands what it says."""
+    images = [image for image in soup(path).find_all("img") if "logo__image" not in (image.get("class") or [])]
     return [f"{path.name}: no alt text: {image.get('src')}" for image in images if not (image.get("alt") or "").strip()]
 
 

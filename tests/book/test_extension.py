@@ -1,25 +1,31 @@
 """The book's own Sphinx extension, on a small book of its own: what it does, and what it refuses."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import nbformat
 import pytest
-from attention_book.addresses import colab, load
+from attention_book.addresses import NOTE, colab, load
 from attention_book.api import lower_roles
 from attention_book.descriptions import PREVIEW, describe
+from attention_book.equations import broken, width
+from attention_book.lines import lines
 from attention_book.mathjax import EXTENSIONS, source
+from attention_book.missing import from_the_top
+from attention_book.search import plain
 from bs4 import BeautifulSoup
 from docutils import nodes
 from docutils.utils import new_document
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from sphinx.errors import ConfigError
 
-from attention.registry import entries, entry
+from attention.registry import chapters, entries, entry
 from tests.book.conftest import ROOT
 from tools.chapters import METADATA, settings
 from tools.publishing.site import broken_links
@@ -27,7 +33,7 @@ from tools.publishing.site import broken_links
 #: One pixel; the page must state its size.
 DOT = "R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 SETTINGS = """
-site = "https://book.example/"
+site = "https://book.example.org/here/"
 repository = "https://github.com/someone/book"
 branch = "main"
 pages = "gh-pages"
@@ -35,7 +41,9 @@ pages = "gh-pages"
 CONF = """
 extensions = ["myst_nb", "attention_book"]
 html_theme = "sphinx_book_theme"
-html_theme_options = {"navbar_persistent": []}
+html_theme_options = {
+    "navbar_persistent": [], "use_edit_page_button": True, "use_issues_button": True, "use_repository_button": True,
+}
 nb_execution_mode = "off"
 myst_enable_extensions = ["colon_fence", "dollarmath", "fieldlist"]
 autodoc2_packages = [{"path": "package", "module": "attention", "auto_mode": False}]
@@ -99,6 +107,8 @@ def unlisted() -> None:
 '''
 CARD = """\
 <!-- card: begin -->
+[![Open in Colab](https://badges.example.org/badge.svg)](https://colab.research.google.com/github/someone/book/blob/gh-pages/a)
+
 | SE | in short |
 |:--|:--|
 | **Year** | 2018 |
@@ -125,7 +135,9 @@ def caption(text: str) -> Any:
 FOLDED = "Draw <two> dots"
 
 
-def small_book(folder: Path, outputs: list[Any], module: str = MODULE, api: str = "attention") -> Path:
+def small_book(
+    folder: Path, outputs: list[Any], module: str = MODULE, api: str = "attention", settings: str = SETTINGS
+) -> Path:
     """Write a book with one chapter and an API page. A code cell has the given outputs, another is folded."""
     chapter = folder / "notebooks" / "channel" / "se.ipynb"
     chapter.parent.mkdir(parents=True)
@@ -141,9 +153,10 @@ def small_book(folder: Path, outputs: list[Any], module: str = MODULE, api: str 
     (folder / "package").mkdir()
     (folder / "package" / "__init__.py").write_text(module, encoding="utf-8")
     (folder / "conf.py").write_text(CONF, encoding="utf-8")
-    (folder / "settings.toml").write_text(SETTINGS, encoding="utf-8")
+    (folder / "settings.toml").write_text(settings, encoding="utf-8")
     toctree = ":::{toctree}\nnotebooks/channel/se\napi\n:::"
-    (folder / "index.md").write_text(f"# Book\n\n:::{{mechanisms}}\n:::\n\n{toctree}\n", encoding="utf-8")
+    forms = ":::{mechanisms}\n:cards:\n:::\n\n:::{mechanisms}\n:map:\n\nThe caption.\n:::"
+    (folder / "index.md").write_text(f"# Book\n\n{forms}\n\n{toctree}\n", encoding="utf-8")
     (folder / "api.md").write_text(f"# The API\n\n:::{{api}} {api}\n:::\n", encoding="utf-8")
     return folder
 
@@ -236,19 +249,94 @@ def test_the_launch_button_is_on_chapters_only(book: Path) -> None:
     assert not read(book, "index").select("a.btn-launch-colab")
 
 
-def test_the_card_is_marked_and_no_other_table(book: Path) -> None:
+def test_nothing_leads_to_a_placeholder(tmp_path: Path) -> None:
+    settings = SETTINGS.replace("someone", "your_name")
+    folder = small_book(tmp_path, [picture(alt="A dot")], settings=settings)
+    page = folder / "index.md"
+    links = "[the sources](https://github.com/your_name/book/issues), [ours](https://github.com/someone/else)"
+    page.write_text(f"{page.read_text(encoding='utf-8')}\n{links}\n", encoding="utf-8")
+    chapter = folder / "notebooks" / "channel" / "se.ipynb"
+    chapter.write_text(chapter.read_text(encoding="utf-8").replace("someone", "your_name"), encoding="utf-8")
+    status, text = build(folder)
+    assert status == 0, text
+    for name in ("index", "notebooks/channel/se", "api", "404"):
+        assert not [link["href"] for link in read(folder, name).select("a[href]") if "your_name" in link["href"]]
+        assert not read(folder, name).select("img[alt='Open in Colab'], [class*=btn-source-]")
+        assert read(folder, name).get_text().count(NOTE) == 1
+    said = read(folder, "index").select_one("article")
+    assert "the sources, ours" in said.get_text(), "the words stay"
+    assert said.select("a[href='https://github.com/someone/else']")
+
+
+def test_what_leads_to_the_sources_comes_with_the_address(book: Path) -> None:
+    for name, suffix in (("index", "md"), ("notebooks/channel/se", "ipynb")):
+        page = read(book, name)
+        edit = [link["href"] for link in page.select("a.btn-source-edit-button")]
+        assert edit == [f"https://github.com/someone/book/edit/main/{name}.{suffix}"]
+        assert page.select("a.btn-source-issues-button, a.btn-source-repository-button")
+        assert NOTE not in page.get_text()
+    badge = read(book, "notebooks/channel/se").select_one("article a:has(> img[alt='Open in Colab'])")
+    assert badge["href"].startswith("https://colab.research.google.com/github/someone/book/")
+
+
+def test_the_page_for_wrong_addresses_starts_from_the_top(book: Path) -> None:
+    page = read(book, "404")
+    places = [place.get("href") or place.get("src") for place in page.select("[href], [src]")]
+    assert all(place.startswith(("/here/", "#", "https://")) for place in places), places
+    assert {"/here/index.html", "/here/search.html"} <= set(places)
+    assert page.html["data-content_root"] == "/here/"
+    assert broken_links(book / "out" / "404.html", book / "out", "/here/") == []
+    assert broken_links(book / "out" / "404.html", book / "out", "/") != []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('<a href="a/b.html#c">', '<a href="/top/a/b.html#c">'),
+        ('<form action="search.html">', '<form action="/top/search.html">'),
+        ('<html data-content_root="./">', '<html data-content_root="/top/">'),
+        ('<a href="#c">', '<a href="#c">'),
+        ('<a href="https://a.b/">', '<a href="https://a.b/">'),
+        ('<img src="data:image/png,x">', '<img src="data:image/png,x">'),
+    ],
+)
+def test_addresses_that_are_relative_are_moved(old: str, new: str) -> None:
+    assert from_the_top(old, "/top/") == new
+
+
+def test_the_card_has_row_headers_and_no_other_table_has(book: Path) -> None:
     tables = read(book, "notebooks/channel/se").select("article table")
     assert ["chapter-card" in table["class"] for table in tables] == [True, False]
+    assert [len(table.select("th[scope=row]")) for table in tables] == [1, 0]
+    (row,) = tables[0].select("tr")
+    assert [cell.get_text() for cell in row.find_all(["th", "td"])] == ["Year", "2018"]
+    assert tables[0].caption.get_text() == "SE in short"
 
 
-def test_the_list_of_mechanisms_links_to_what_is_written(book: Path) -> None:
-    article = read(book, "index").select_one("article")
-    for toctree in article.select(".toctree-wrapper"):
-        toctree.decompose()
-    text = " ".join(article.get_text().split())
-    assert [entry.title for entry in entries().values() if entry.title not in text] == []
-    links = [link["href"] for link in article.select("a.reference")]
+def test_the_cards_link_to_what_is_written(book: Path) -> None:
+    cards = read(book, "index").select(".mechanism-card")
+    assert [card.select_one(".mechanism-name").get_text() for card in cards] == [each.title for each in chapters()]
+    links = [link["href"] for card in cards for link in card.select("a.reference")]
     assert links == ["notebooks/channel/se.html"], "the one chapter of this small book"
+    said = [card.select_one(".mechanism-state").get_text() for card in cards]
+    assert [text.endswith("chapter") for text in said] == [each.name == "se" for each in chapters()]
+    assert all(text.endswith("planned") for text in said[1:]), "no page of a block is in it"
+
+
+def test_the_map_links_to_what_is_written_and_has_its_caption(book: Path) -> None:
+    (drawn,) = read(book, "index").select("figure.mechanism-map")
+    assert [link.get_text() for link in drawn.select("a")] == ["SE: Squeeze-and-Excitation, chapter"]
+    assert len(drawn.select(".map-grid li.map-pill")) == len(entries())
+    assert drawn.figcaption.get_text().strip() == "The caption."
+
+
+def test_a_form_of_the_mechanisms_must_be_chosen(tmp_path: Path) -> None:
+    folder = small_book(tmp_path, [picture(alt="A dot")])
+    page = folder / "index.md"
+    page.write_text(page.read_text(encoding="utf-8").replace(":cards:\n", ""), encoding="utf-8")
+    status, text = build(folder)
+    assert status != 0
+    assert "choose one of :cards:, :map:, :api:" in text
 
 
 def test_mathjax_is_on_the_site(book: Path) -> None:
@@ -276,15 +364,13 @@ def test_mathjax_brings_what_it_may_ask_for(book: Path) -> None:
 def test_every_font_that_a_page_may_show_is_there(book: Path) -> None:
     fonts = (book / "out" / "_static" / "mathjax" / "output" / "chtml" / "fonts" / "woff-v2").iterdir()
     assert {path.name for path in fonts} == {path.name for path in (source() / "output/chtml/fonts/woff-v2").iterdir()}
-    theme = book / "out" / "_static" / "vendor" / "fontawesome" / "webfonts"
-    shown = {path.name for path in theme.glob("*.woff2")}
-    assert {"fa-solid-900.woff2", "fa-regular-400.woff2", "fa-brands-400.woff2"} <= shown
 
 
 def test_what_no_page_loads_is_left_out(book: Path) -> None:
     static = book / "out" / "_static"
     assert not [path for path in static.rglob("*") if path.suffix in (".map", ".ttf")]
     assert not (static / "locales").exists()
+    assert not list(static.rglob("fontawesome*"))
     for name in ("index", "notebooks/channel/se", "api"):
         assert broken_links(book / "out" / f"{name}.html", book / "out") == []
 
@@ -294,10 +380,10 @@ def test_previews_show_the_card_and_say_what_a_page_is_about(book: Path) -> None
     for name in ("index", "notebooks/channel/se", "api"):
         head = read(book, name).head
         about = {tag["property"]: tag["content"] for tag in head.select("meta[property^='og:']")}
-        assert about["og:image"] == "https://book.example/_static/card.png", "absolute: no preview resolves it"
+        assert about["og:image"] == "https://book.example.org/here/_static/card.png", "absolute: no preview resolves it"
         assert (about["og:image:width"], about["og:image:height"]) == ("1200", "630")
         assert "five feature maps" in about["og:image:alt"]
-        assert about["og:url"] == f"https://book.example/{name}.html"
+        assert about["og:url"] == f"https://book.example.org/here/{name}.html"
         assert [tag["content"] for tag in head.select("meta[name='twitter:card']")] == ["summary_large_image"]
         seen[name] = (about["og:title"], about.get("og:description"), about["og:type"])
     assert seen["index"][0] == "Book"
@@ -361,6 +447,7 @@ def test_roles_are_written_as_myst_does() -> None:
     assert lower_roles(":meth:`run`", "a.b.Block", known) == "{py:meth}`run <a.b.Block.run>`"
     assert lower_roles(":py:func:`run`", "a.b.other", known) == "{py:func}`run <a.b.run>`"
     assert lower_roles(":func:`wrong`", "a.b", known) == "{py:func}`wrong`", "Sphinx warns of it"
+    assert lower_roles(r"with :math:`x \in X`", "a.b", known) == r"with $x \in X$"
     assert lower_roles("{py:func}`run`: a `:param x:`", "a.b", known) == "{py:func}`run`: a `:param x:`"
 
 
@@ -388,3 +475,85 @@ def test_only_chapters_have_a_colab_edition() -> None:
     addresses = load(ROOT)
     assert colab(addresses, "book/idea") is None
     assert colab(addresses, "notebooks/readme") is None
+
+
+@pytest.mark.parametrize(
+    ("tex", "expected"),
+    [
+        ("a = b, \\qquad c = d", "a = b, \\qquad c = d"),  # short
+        (
+            "z_c = \\sum_i u_i, \\qquad s = \\sigma(W_2 z),\n \\qquad x = s u",
+            "\\begin{aligned}\nz_c &= \\sum_i u_i, \\\\[0.4em]\ns &= \\sigma(W_2 z), \\\\[0.4em]\nx &= s u\n"
+            "\\end{aligned}",
+        ),
+        (
+            "\\sum_{k=1} a_k = b, \\quad \\text{where } c",
+            "\\begin{gathered}\n\\sum_{k=1} a_k = b, \\\\[0.4em]\n\\text{where } c\n\\end{gathered}",
+        ),
+        (
+            "\\begin{aligned} a &= b \\qquad c \\end{aligned}, \\left( d \\qquad e \\right)",
+            "\\begin{aligned} a &= b \\qquad c \\end{aligned}, \\left( d \\qquad e \\right)",
+        ),
+        ("a = b, \\qquad c = d \\tag{1}", "a = b, \\qquad c = d \\tag{1}"),
+    ],
+)
+def test_long_equations_stand_on_a_line_each(tex: str, expected: str) -> None:
+    assert broken(tex, limit=10) == expected
+
+
+def test_the_width_of_a_formula_is_that_of_what_is_seen() -> None:
+    assert width(r"\mathbf{x}") == width("x") == 1
+    assert width(r"\sigma") == 1
+    assert width(r"\operatorname{softmax}(x)") == 10
+    assert width("x^{ab}") == 2
+    assert width(r"\left( x \right)") == 3
+
+
+def test_lines_are_elements_and_the_text_stays() -> None:
+    markup = '<span class="k">def</span> f(x):\n\n    <span class="k">return</span> x &lt; 1\n'
+    found = BeautifulSoup(f"<pre>{lines(markup)}</pre>", "html.parser")
+    assert found.get_text() == BeautifulSoup(f"<pre>{markup}</pre>", "html.parser").get_text()
+    assert [line.get("style") for line in found.select(".line")] == [None, None, "--indent:4"]
+
+
+def test_a_block_whose_elements_span_lines_is_left_as_it_is() -> None:
+    markup = '<span class="s">a\nb</span>\n'
+    assert lines(markup) == markup
+
+
+@pytest.mark.parametrize(
+    ("tex", "text"),
+    [
+        ("C", "C"),
+        (r"\sigma(z_1)", "σ(z1)"),
+        (r"\Lambda", "Λ"),
+        (r"H \times W", "H × W"),
+        (r"x \in \mathbb{R}", "x ∈ ℝ"),
+        (r"\mathrm{Freq}", "Freq"),
+        (r"\frac{1}{2}", "…"),
+        ("x^2", "…"),
+        (r"\tilde x", "…"),
+    ],
+)
+def test_formulas_are_quoted_without_tex(tex: str, text: str) -> None:
+    assert plain(tex) == text
+
+
+def test_the_index_holds_sections_and_what_an_earlier_build_found(tmp_path: Path) -> None:
+    def index() -> dict[str, list[list[str]]]:
+        text = (folder / "out" / "searchindex.js").read_text(encoding="utf-8")
+        return dict(json.loads(text.removeprefix("Search.setIndex(").removesuffix(")"))["pages"])
+
+    folder = small_book(tmp_path, [])
+    page = folder / "more.md"
+    page.write_text(
+        "---\norphan: true\n---\n# One\n\nFirst $x^2$.\n\n$$ y $$\n\n## Two\n\n通道注意力\n\n```\ncode\n```\n"
+    )
+    assert build(folder)[0] == 0
+    first = index()
+    assert first["more"] == [["", "One", "First …."], ["two", "Two", "通道注意力 code"]]
+    assert [title for _, title, _ in first["api"]][-1] == "double"
+    rmtree(folder / "jupyter_execute")  # which the next build would take for pages
+    page.write_text("---\norphan: true\n---\n# Three\n\nLast.\n")
+    assert build(folder)[0] == 0
+    assert index() == first | {"more": [["", "Three", "Last."]]}

@@ -1,5 +1,6 @@
 """Efficient Channel Attention: its Spec for the laws, and what holds for this block alone."""
 
+import re
 from math import exp
 from typing import Any
 
@@ -11,9 +12,14 @@ from torch import Tensor, nn
 
 import attention
 from attention import formulas, registry
-from attention.backbones.resnet import resnet50
+from attention.backbones.resnet import resnet50, small_resnet
 from attention.channel.eca import EfficientChannelAttention, kernel_size_for
-from attention.lab import cost
+from attention.experiments.eca import record as networks
+from attention.experiments.eca import record_patterns as patterns
+from attention.experiments.eca import tasks
+from attention.lab import cost, record
+from attention.lab.comparison import Comparison
+from attention.lab.tasks import gate_patterns
 from tests.laws.laws import LAWS
 from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases
 
@@ -277,3 +283,155 @@ class Maximum(EfficientChannelAttention):
 def test_a_law_catches_what_circulates(wrong: type, law: int) -> None:
     with pytest.raises(AssertionError, match=rf"law {law} \("):
         LAWS[law](SPEC.with_build(wrong), 25)
+
+
+# The chapter's experiments
+
+
+def test_a_full_matrix_sees_every_channel() -> None:
+    """The paper's SE-Var3: σ(W z), with a weight for each pair of channels and no bias."""
+    block = tasks.FullMatrix(6)
+    x = torch.randn(2, 6, 3, 4)
+    expected = (x.mean((2, 3)) @ block.matrix.weight.T).sigmoid()
+    torch.testing.assert_close(block.weights(x)[..., 0, 0], expected)
+    torch.testing.assert_close(block(x), x * expected[:, :, None, None])
+    assert [p.numel() for p in block.parameters()] == [36]
+    with pytest.raises(ValueError, match="received shape"):
+        block(torch.randn(2, 5, 3, 4))
+
+
+def test_the_widest_kernel_sees_all_channels() -> None:
+    x = torch.randn(1, 64, 1, 1, requires_grad=True)
+    for c in (0, 63):
+        gate = EfficientChannelAttention(64, max(tasks.KERNELS)).weights(x)[0, c]
+        (seen,) = torch.autograd.grad(gate.sum(), x)
+        assert seen.flatten().ne(0).all()
+
+
+def test_the_arms_have_the_parameters_that_the_chapter_names() -> None:
+    counted = {name: sum(p.numel() for p in build().parameters()) for name, build in tasks.arms().items()}
+    assert counted["SE, r = 16"] == 2 * 64 * 4 + 64 + 4 == 580
+    assert counted["SE, r = 1"] == 8320
+    assert counted["full matrix"] == 64**2
+    assert [counted[f"ECA, k = {k}"] for k in tasks.KERNELS] == list(tasks.KERNELS)
+
+
+def test_the_control_undoes_the_permutation_and_nothing_else() -> None:
+    sizes = {"channels": 16, "train": 40, "test": 20}
+    there, back = gate_patterns(3, permute=True, **sizes), tasks.relabelled(3, **sizes)
+    order = tasks.assigned(3, 16)
+    for (x, wanted), (renamed, answers) in ((there.train, back.train), (there.test, back.test)):
+        assert torch.equal(answers, wanted)
+        assert torch.equal(renamed, x[:, order])
+        own = (renamed.mean((2, 3)) > 0).float()
+        assert torch.equal(own, answers)
+        assert not torch.equal((x.mean((2, 3)) > 0).float(), wanted)
+
+
+@pytest.mark.parametrize(
+    ("task", "names"), [("own", ("SE, r = 16", "SE, r = 4")), ("permuted", ("ECA, k = 3", "full matrix"))]
+)
+def test_what_trains_in_the_chapter_is_what_was_recorded(task: str, names: tuple[str, ...]) -> None:
+    kept = Comparison.from_dict(record.load("eca.patterns")["experiment"][task])
+    live = patterns.compared(task, [0], kept.steps, names)
+    for name in names:
+        assert live.scores(name)[0] == pytest.approx(kept.scores(name)[0], abs=0.005)
+
+
+def test_a_shuffled_order_is_the_same_block_with_renamed_channels() -> None:
+    block, control = EfficientChannelAttention(12), networks.Reordered(12, seed=5)
+    control.conv.load_state_dict(block.conv.state_dict())
+    x, order = torch.randn(2, 12, 3, 3), control.order
+    assert not torch.equal(order, torch.arange(12))
+    torch.testing.assert_close(control(x)[:, order], block(x[:, order]))
+
+
+def test_a_network_in_a_shuffled_order_is_a_network_with_renamed_channels() -> None:
+    """Why that arm of the record is no rival of ECA: its units are ECA's, the channels in another order."""
+    control = small_resnet((8,), attention=lambda c: networks.Reordered(c, 1)).eval()
+    plain = small_resnet((8,), attention=EfficientChannelAttention).eval()
+    order = control.stages[0][0].attention.order
+    with torch.no_grad():
+        for norm in (m for m in control.modules() if isinstance(m, nn.BatchNorm2d)):
+            norm.weight.normal_()
+            norm.bias.normal_()
+    state = {name: value.clone() for name, value in control.state_dict().items() if name in plain.state_dict()}
+    for name, value in state.items():  # what writes the unit's channels, and what reads them
+        if re.search(r"stages.0.0.(conv2|norm2|shortcut)", name) and value.ndim:
+            state[name] = value[order]
+    reader = next(name for name, value in state.items() if name.startswith("head") and value.ndim == 2)
+    state[reader] = state[reader][:, order]
+    plain.load_state_dict(state)
+    x = torch.randn(3, 1, 12, 12)
+    torch.testing.assert_close(plain(x), control(x))
+
+
+def test_neighbours_are_compared_with_any_two_channels() -> None:
+    """Pairs of equal channels side by side; and the mean over all pairs is what random orders give on average."""
+    single = torch.randn(400, 4, dtype=torch.float64)
+    z = single.repeat_interleave(2, 1)
+    found = networks.alike(z)
+    r = torch.corrcoef(z.T)
+    sides = [r[c, c + 1].abs().item() for c in range(7)]
+    assert found["neighbours"] == pytest.approx(sum(sides) / 7, abs=1e-4)
+    assert found["neighbours"] > 4 / 7 > found["any two"]
+    assert found["above"] > 0.95
+    orders = [networks.alike(z, torch.randperm(8))["neighbours"] for _ in range(200)]
+    assert found["any two"] == pytest.approx(sum(orders) / 200, abs=0.03)
+    opposite = networks.alike(torch.stack([single[:, 0], -single[:, 0]], 1))
+    assert (opposite["neighbours"], opposite["neighbours, signed"]) == (1, -1)
+
+
+@pytest.fixture
+def gated() -> nn.Module:
+    network = small_resnet((8, 16), attention=EfficientChannelAttention).eval()
+    for block in network.modules():
+        if isinstance(block, EfficientChannelAttention):
+            nn.init.constant_(block.conv.weight, 2.0)
+    return network
+
+
+def test_gates_by_a_rule(gated: nn.Module) -> None:
+    """The rule that changes nothing changes nothing; others do, and leave no trace."""
+    x = torch.rand(6, 1, 12, 12)
+    own = gated(x)
+    with networks.gated_by(gated, networks.gates_of):
+        torch.testing.assert_close(gated(x), own)
+    for rule in (networks.another_image, networks.always_the_mean, networks.in_another_order(0)):
+        with networks.gated_by(gated, rule):
+            assert not torch.allclose(gated(x), own)
+    assert torch.equal(gated(x), own)
+
+
+def test_each_rule_does_what_it_says() -> None:
+    x = torch.randn(4, 6, 2, 2)
+    block, alone = EfficientChannelAttention(6, 3), EfficientChannelAttention(6, 1)
+    own = networks.gates_of(block, x)
+    assert torch.equal(networks.another_image(block, x)[1:], own[:-1])
+    torch.testing.assert_close(networks.always_the_mean(block, x), own.mean(0, keepdim=True))
+    rule = networks.in_another_order(2)
+    assert not torch.allclose(rule(block, x), own)
+    torch.testing.assert_close(rule(alone, x), networks.gates_of(alone, x))  # without neighbours there is no order
+
+
+def test_the_means_of_a_network_are_those_that_its_blocks_see(gated: nn.Module) -> None:
+    x = torch.rand(5, 1, 12, 12)
+    seen = {}
+    for name, block in gated.named_modules():
+        if isinstance(block, EfficientChannelAttention):
+            block.register_forward_hook(lambda _, inputs, __, name=name: seen.update({name: inputs[0].mean((2, 3))}))
+    found = networks.means(gated, x)
+    assert [f"{name}.attention" for name in found] == list(seen)
+    for name, z in found.items():
+        torch.testing.assert_close(z.float(), seen[f"{name}.attention"])
+
+
+def test_all_networks_of_the_record_start_alike_outside_their_blocks() -> None:
+    started = []
+    for block in networks.arms(0).values():
+        torch.manual_seed(7)
+        state = networks.network("smoke", block).state_dict()
+        started.append({name: value for name, value in state.items() if "attention" not in name})
+    for other in started[1:]:
+        assert list(other) == list(started[0])
+        assert all(torch.equal(value, started[0][name]) for name, value in other.items())

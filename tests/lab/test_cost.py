@@ -423,14 +423,18 @@ def test_check_looks_at_the_multiply_adds_as_well() -> None:
 # Words
 
 
-def test_a_cost_is_printed() -> None:
-    assert str(cost.count(nn.Conv2d(4, 300, 1), image(4, 2, 2))).splitlines() == [
+def test_a_cost_is_a_table() -> None:
+    counted = cost.count(nn.Conv2d(4, 300, 1), image(4, 2, 2))
+    assert str(counted).splitlines() == [
+        "cost of one image    count",
+        "──────────────────  ──────",
         "parameters           1,500",
         "buffers                  0",
         "multiply–adds        4,800",
         "all operations      10,800",
         "peak memory, bytes   4,864",
     ]
+    assert counted._repr_html_() == counted.table()._repr_html_()
 
 
 def test_the_convention_is_stated() -> None:

@@ -1,6 +1,7 @@
 """What the explorer and the player carry into the page is what they were given; what does not fit is refused."""
 
 import base64
+import io
 import json
 import re
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from attention.lab import maps
 from attention.lab.maps import embedded
@@ -146,7 +148,69 @@ def test_the_explorer_refuses_what_is_no_tensor(arguments: tuple[Any, ...]) -> N
         maps.explore(*arguments)
 
 
+def still(output: dict[str, str]) -> np.ndarray:
+    """Return the picture that is shown where no script runs, in red, green and blue."""
+    text = re.search(r'src="data:image/png;base64,([^"]+)"', output["text/html"])[1]
+    return np.array(Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB")).astype(int)
+
+
+def test_without_a_script_the_first_map_is_shown(shown: Shown) -> None:
+    weights = torch.full((16, 16), 0.01)
+    weights[:, 3] = 0.85  # the upper right cell
+    maps.explore(torch.ones(8, 8), weights, position=(2, 1))
+    pixels = still(shown())
+    assert pixels.shape == (320, 320, 3)
+    strength = 255 - pixels[..., 2]
+    assert strength[40, 280] > 100 + strength[40, 120], "most colour where it looks most"
+    framed = pixels[160:240, 80:160]
+    assert abs(framed[0, 40] - np.array([0, 0x72, 0xB2])).max() < 16, "a blue frame around the position that looks"
+    assert "Where the position at row 2, column 1 looks in attention: most at row 0, column 3" in shown()["text/html"]
+
+
+CELLS = [["3", "", "5"], ["", "?", "7"]]
+
+
+def test_what_the_cells_hold_is_carried(shown: Shown) -> None:
+    maps.explore(torch.rand(4, 6), softmax(6, 6), grid=(2, 3), position=(1, 1))
+    assert data(shown())["cells"] is None
+    maps.explore(torch.rand(4, 6), softmax(6, 6), grid=(2, 3), position=(1, 1), cells=CELLS)
+    assert data(shown())["cells"] == ["3", "", "5", "", "?", "7"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "position", "message"),
+    [
+        (CELLS[:1], (0, 0), r"cells has 1 rows of \[3\] texts; the grid is 2 × 3"),
+        ([["1", "2"], ["3"]], (0, 0), r"cells has 2 rows of \[1, 2\] texts"),
+        (CELLS, (0, 1), r"cells is empty at \(0, 1\), where the explorer begins"),
+    ],
+)
+def test_cells_that_do_not_fit_are_refused(cells: list, position: tuple[int, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        maps.explore(torch.rand(4, 6), softmax(6, 6), grid=(2, 3), position=position, cells=cells)
+
+
 # --- the player
+
+
+def test_pairs_stand_next_to_each_other(shown: Shown) -> None:
+    frames = torch.arange(4.0)[None, :, None, None].expand(2, 4, 2, 2) / 255
+    maps.animate(frames, captions=["a", "b"], labels=["x", "y", "x, seen", "y, seen"], pairs=True)
+    carried = data(shown())
+    assert carried["labels"] == ["x", "x, seen", "y", "y, seen"]
+    assert carried["together"] == 2
+    assert numbers(carried["frames"], 2, 4, 2, 2)[:, :, 0, 0].tolist() == [[0, 2, 1, 3]] * 2
+    with pytest.raises(ValueError, match="3 pictures, an odd number"):
+        maps.animate(frames[:, :3], captions=["a", "b"], pairs=True)
+
+
+def test_without_a_script_the_first_frame_is_shown(shown: Shown) -> None:
+    frames = torch.tensor([[0.0, 1.0], [1.0, 0.0]])[..., None, None].expand(2, 2, 4, 4)
+    maps.animate(frames, captions=["step 0", "step 9"], labels=["x", "y"])
+    pixels = still(shown())
+    assert pixels[0, 0].tolist() == [0, 0, 0]
+    assert pixels[0, -1].tolist() == [255, 255, 255]
+    assert "The first frame, step 0: pictures of x, y." in shown()["text/html"]
 
 
 @pytest.mark.parametrize("shape", [(3, 2, 4, 5), (3, 2, 3, 4, 5)])
@@ -213,9 +277,10 @@ def test_the_output_asks_for_nothing_and_names_are_escaped(shown: Shown, make: C
     make("Less < more & <b>bold</b>")
     text = shown()["text/html"]
     assert "Less &lt; more &amp; &lt;b&gt;bold&lt;/b&gt;" in text
-    assert not re.search(r"https?://|url\(|@import|src=|href=|;\s*base64\s*,", text)
+    assert not re.search(r"https?://|url\(|@import|src=(?!.data:image/png;base64,)|href=", text)
     assert len(re.findall("<script", text)) == len(re.findall("</script>", text)) == 2
-    assert 'class="attention-instead"' in text
+    (still,) = re.findall(r'<div class="attention-instead">\n(<img [^>]*>)\n<p>', text)
+    assert re.search(r'width="\d+" height="\d+" alt="[^"]+"', still)
 
 
 @pytest.mark.parametrize("make", [explore, play])

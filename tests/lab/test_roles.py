@@ -1,5 +1,6 @@
 """The colours of roles: they can be read, the page maps those of equations, and every block's steps have one."""
 
+import re
 import subprocess
 import sys
 
@@ -20,6 +21,11 @@ CSS = (ROOT / "book" / "_static" / "book.css").read_text(encoding="utf-8")
 def test_the_measure_of_contrast_is_that_of_the_guidelines() -> None:
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.01)  # the lightest grey that passes
+
+
+@pytest.mark.parametrize("role", ["feature", "map"])
+def test_small_pictures_of_the_pages_have_the_same_colours(role: str) -> None:
+    assert re.findall(rf"--role-{role}: (#\w+);", CSS) == list(roles.COLOURS[role])
 
 
 @pytest.mark.parametrize("role", roles.COLOURS)

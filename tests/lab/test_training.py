@@ -363,9 +363,9 @@ def test_sentences_state_the_verdict():
 
 
 def test_the_table_has_a_row_a_model_and_few_digits():
-    text = result({"plain": [0.81234, 0.83456], "with block": [0.9, 0.9]}).table()
-    head, first, second, last = text.splitlines()
-    assert head.split() == ["model", "mean", "spread", "lowest", "highest", "parameters"]
+    text = str(result({"plain": [0.81234, 0.83456], "with block": [0.9, 0.9]}).table())
+    head, _, first, second, last = text.splitlines()
+    assert head.split() == ["model", "mean", "std", "lowest", "highest", "parameters"]
     assert first.split() == ["plain", "0.82", "0.016", "0.81", "0.83", "10"]
     assert second.split() == ["with", "block", "0.90", "0.000", "0.90", "0.90", "10"]
     assert last == "accuracy on toy; chance 0.10; 2 seeds, 5 steps each"

@@ -13,6 +13,8 @@ COPIED = (
     "attention/__init__.pyi",
     "book/api/works.md",
     "book/published.md",
+    "book/circulating.md",
+    *("book/statistics.md", "book/explanation.md", "book/own_block.md"),
 )
 
 

@@ -2,13 +2,17 @@
 
 import base64
 import io
+import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
+from attention.lab import style, vector
 from tools.chapters import METADATA, read, text
 from tools.writing import execute
 
@@ -36,9 +40,54 @@ def test_same_pixels_keep_their_old_bytes() -> None:
     assert execute.keep([old], [new], PATTERNS) == [old]
 
 
+def _drawing(shift: float = 0.0, width: float = 5.6, grey: float = 0.0) -> str:
+    """A figure as chapters show it: a curve, cells, a picture of many colours, a clip path."""
+    fig, (left, right, third) = style.figure(1, 3, width=width)
+    left.plot([0, 1 + shift, 2], [0, 1, 4])
+    right.imshow(np.arange(16.0).reshape(4, 4) + grey)
+    third.imshow(np.linspace(0, 1, 200 * 200 * 3).reshape(200, 200, 3) * 0.9 + grey, interpolation="antialiased")
+    vector.freeze(fig)
+    text = vector.svg(fig)
+    plt.close(fig)
+    return text
+
+
+def _shown(drawing: str, narrow: str = "") -> dict:
+    about = {"alt": "A curve.", "width": 560} | ({"narrow": {"svg": narrow, "width": 350}} if narrow else {})
+    return new_output(
+        "display_data", {"image/svg+xml": drawing, "text/plain": "[figure]"}, metadata={"image/svg+xml": about}
+    )
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_a_drawing_that_rounding_changed_is_kept(narrow: bool) -> None:
+    old, new = _drawing(), _drawing(shift=5e-4, grey=1e-3)
+    assert old != new, "nothing was rounded"
+    if narrow:
+        old, new = _shown(_drawing(), old), _shown(_drawing(), new)
+    else:
+        old, new = _shown(old), _shown(new)
+    assert execute.keep([old], [new], PATTERNS) == [old]
+
+
+def test_names_made_of_numbers_are_no_news() -> None:
+    old = _drawing()
+    names = set(re.findall(r'id="(p[0-9a-f]{10})"', old))
+    assert names
+    new = old
+    for name in names:
+        new = new.replace(name, f"p{int(name[1:], 16) ^ 1:010x}")
+    assert execute.keep([_shown(old)], [_shown(new)], PATTERNS) == [_shown(old)]
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
+        (_shown(_drawing()), _shown(_drawing(shift=0.05))),
+        (_shown(_drawing()), _shown(_drawing(grey=0.1))),
+        (_shown(_drawing(), _drawing(width=4)), _shown(_drawing(), _drawing(width=4, shift=0.05))),
+        (_shown(_drawing(), _drawing(width=4)), _shown(_drawing())),
+        (_shown(_drawing()), _figure(_png("red"))),
         (_figure(_png("red")), _figure(_png("blue"))),
         (_figure(_png("red", 0)), _figure(_png("red", 9), alt="Another alt text.")),
         (_said("shape (2, 3)"), _said("shape (2, 4)")),
@@ -94,6 +143,32 @@ def test_run(notebook: Path) -> None:
     before = notebook.read_bytes()
     execute.run(notebook)
     assert notebook.read_bytes() == before
+
+
+DRAWS = """from attention import create
+from attention.lab import shapes, style
+import matplotlib.pyplot as plt, torch
+style.restart()
+fig, (left, right) = style.figure(1, 2)
+left.plot([0, 1 / 3, 2], [0, 1, 4], "o-")
+right.imshow(torch.linspace(0, 1, 64).reshape(8, 8))
+style.show(fig, "A curve and a map.", caption="It rises.")
+shapes.draw(shapes.trace(create("cbam", channels=16), torch.rand(1, 16, 8, 8)))"""
+
+
+def test_figures_of_a_chapter_have_the_same_bytes_twice(notebook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where nothing old is kept: two runs write the same files."""
+    made = read(notebook)
+    made.cells = [new_code_cell(DRAWS)]
+    notebook.write_text(text(made))
+    monkeypatch.setattr(execute, "keep", lambda old, new, patterns: new)
+    files = []
+    for _ in range(2):
+        execute.run(notebook)
+        files.append(notebook.read_bytes())
+    assert files[0] == files[1]
+    kinds = [kind for output in read(notebook).cells[0].outputs for kind in output.get("data", {})]
+    assert kinds.count("image/svg+xml") == 2
 
 
 def test_a_cell_that_fails_leaves_the_file_alone(notebook: Path) -> None:

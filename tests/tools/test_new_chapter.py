@@ -126,7 +126,7 @@ def test_the_recording_that_is_laid_out_has_its_four_names(house: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("", "planned: eca, "),
+        ("", "planned: gsop, "),
         ("ecaa", "did you mean 'eca'"),
         ("dot_product", "has no chapter of its own"),
         ("se", "nothing written"),

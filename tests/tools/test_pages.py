@@ -117,12 +117,12 @@ def test_pages_follow_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """When a chapter is written, its block's page and drawing go."""
     for folder in (pages.BLOCKS, pages.DRAWINGS):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / pages.BLOCKS / "eca.md").write_text("old")
-    (tmp_path / pages.DRAWINGS / "eca.svg").write_text("old")
+    (tmp_path / pages.BLOCKS / "fca.md").write_text("old")
+    (tmp_path / pages.DRAWINGS / "fca.svg").write_text("old")
     assert sync.left(tmp_path) == []
-    table = {name: replace(e, status="ready") if name == "eca" else e for name, e in registry.entries().items()}
+    table = {name: replace(e, status="ready") if name == "fca" else e for name, e in registry.entries().items()}
     monkeypatch.setattr(pages, "entries", lambda: table)
-    assert [path.name for path in sync.left(tmp_path)] == ["eca.svg", "eca.md"]
+    assert [path.name for path in sync.left(tmp_path)] == ["fca.svg", "fca.md"]
 
 
 def test_the_contents_list_every_page() -> None:
@@ -131,7 +131,8 @@ def test_the_contents_list_every_page() -> None:
 
 
 def test_one_cost_by_hand() -> None:
-    """ECA with its five weights, on 256 channels: five multiply–adds a channel."""
-    ((_, parameters, macs), *_) = rows(page("eca"), "Cost", "Input")
-    assert (parameters, macs) == ("5", f"{5 * 256:,}")
-    assert cost.evaluate("eca", "macs", channels=256, kernel_size=5) == 5 * 256
+    """FcaNet on 256 channels of 56 × 56: two matrices of 256 × 16 weights; the transform meets each number once."""
+    ((_, parameters, macs), *_) = rows(page("fca"), "Cost", "Input")
+    weights, numbers = 2 * 256 * 16, 256 * 56 * 56
+    assert (parameters, macs) == (f"{weights:,}", f"{weights + numbers:,}")
+    assert cost.evaluate("fca", "macs", channels=256, height=56, width=56, reduction=16) == weights + numbers

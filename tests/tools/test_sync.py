@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import attention
+from attention.formulas import evaluate
 from attention.registry import chapters, entry
 from tools.chapters import CARD, notebook_path, read, settings, tags, text
 from tools.writing import sync
@@ -69,24 +70,55 @@ def test_says_what_it_cannot_write(house: Path, harm, message: str, capsys: pyte
     assert message in capsys.readouterr().out
 
 
+def cells(card: str) -> dict[str, str]:
+    """Return the rows of a card by their labels."""
+    return dict(re.findall(r"^\| \*\*(.*?)\*\* \| (.*) \|$", card, re.MULTILINE))
+
+
 def test_card_states_the_block(house: Path) -> None:
     """The figures on SE's card are those of the block at the size that it names."""
-    card = sync.card(entry("se"), settings(house))
+    card = sync.card(entry("se"), settings(house), 45)
     block = attention.SqueezeExcitation(sync.SIZE["channels"])
     count = sum(p.numel() for p in block.parameters())
-    assert f"{count:,} for $C = {block.channels}$, `reduction` $r = 16$" in card
-    assert r"$B \times C \times 1 \times 1$" in card
-    assert "https://arxiv.org/abs/1709.01507" in card
+    rows = cells(card)
+    assert rows["Cost"].startswith(f"{count:,} parameters and {count:,} multiply–adds for an input of 256 × 56 × 56")
+    assert rows["Map"] == r"$B \times C \times 1 \times 1$"
+    assert rows["Weighs"] == "channel; statistic: mean over height and width"
+    assert rows["Chinese"] == f'<span lang="zh-Hans">{entry("se").chinese["simplified"]}</span>'
+    assert rows["Time"].startswith("45 minutes to read, without the exercises; ")
+    assert rows["In code"] == "`attention.SqueezeExcitation`"
+    assert "Jie Hu and 4 others" in rows["Paper"]
+    assert "https://arxiv.org/abs/1709.01507" in rows["Paper"]
     assert "http" not in card.replace("https://arxiv.org/", "").replace("https://colab.research.google.com/", "")
-    rows = [line for line in card.splitlines() if line.startswith("|")]
-    assert all(line.count(" | ") == 1 for line in rows if not line.startswith("|:"))
+    lines = [line for line in card.splitlines() if line.startswith("|")]
+    assert all(line.count(" | ") == 1 for line in lines if not line.startswith("|:"))
 
 
-def test_card_gives_no_number_where_an_option_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some options are computed from the channels; the card then shows the formula alone."""
-    assert "that is 8,192" in sync._cost(entry("se"), "parameters")
-    monkeypatch.setattr(sync, "defaults", lambda name: {})
-    assert re.fullmatch(r"\$[^$]+\$", sync._cost(entry("se"), "parameters"))
+def test_formulas_are_one_click_away_on_chapters_alone(house: Path) -> None:
+    """A page of a block has them in a section of its own."""
+    shown, _, folded = sync.card(entry("se"), settings(house), 45).partition("<details")
+    assert "$$" not in shown
+    assert folded.count("$$\n\\frac{2 C^{2}}{r}\n$$") == 2
+    assert "<summary>Cost, as formulas</summary>\n\n" in folded, "a blank line, and Markdown is read again"
+    assert folded.endswith("\n\n</details>")
+    assert "<details" not in sync.card(entry("gsop"), settings(house))
+
+
+def test_a_card_names_both_scripts_and_says_which_names_are_ours(house: Path) -> None:
+    both = cells(sync.card(entry("cbam"), settings(house), 45))["Chinese"]
+    assert re.fullmatch(r'<span lang="zh-Hans">\w+</span>, in Taiwan <span lang="zh-Hant">\w+</span>', both)
+    own = cells(sync.card(entry("resnest"), settings(house)))["Chinese"]
+    assert own.endswith("</span> (our translation: none is established)")
+
+
+def test_costs_are_counted_where_a_formula_alone_gives_none(house: Path) -> None:
+    """ECA computes its kernel size from the channels: five for 256. A query reads from features of another shape."""
+    assert sync.concrete("eca").startswith(f"5 parameters and {5 * 256:,} multiply–adds for an input of 256 × 56 × 56")
+    example = entry("additive").example["options"]
+    numbers = {"height": 14, "width": 12, **example}
+    counts = [evaluate("additive", which, **numbers) for which in ("parameters", "macs")]
+    assert sync.concrete("additive").startswith("{:,} parameters and {:,} multiply–adds".format(*counts))
+    assert sync.concrete("stn") == "", "it costs what its localisation network does"
 
 
 def test_setup_cell_differs_by_the_chapters_name_alone(house: Path) -> None:

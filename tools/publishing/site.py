@@ -66,12 +66,7 @@ def build_wheel(root: Path, into: Path) -> Path:
 
 def placeholders(where: Settings) -> list[str]:
     """Name the addresses that stand in for ones to come; to publish under them would lead every reader nowhere."""
-    found = []
-    if (urlsplit(where.site).hostname or "").endswith(".example"):
-        found.append(f"site = {where.site}")
-    if where.slug.startswith("your_name/"):
-        found.append(f"repository = {where.repository}")
-    return found
+    return [f"{name} = {getattr(where, name)}" for name in where.placeholders]
 
 
 def own_domain(where: Settings) -> str:
@@ -98,14 +93,21 @@ def soup(path: Path) -> BeautifulSoup:
     return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
 
 
-def broken_links(path: Path, site: Path) -> list[str]:
-    """Find links, images, styles and scripts of a page that lead to no file or no anchor of the site."""
+def broken_links(path: Path, site: Path, top: str = "/") -> list[str]:
+    """Find links, images, styles and scripts of a page that lead to no file or no anchor of the site.
+
+    :param path: the page.
+    :param site: the site's folder.
+    :param top: the site's path on its host, with a slash at both ends.
+    """
     found = []
     for target in _targets(path):
         parts = urlsplit(target)
         if parts.scheme or parts.netloc:
             continue
-        file = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+        file = path if not parts.path else (path.parent / unquote(parts.path)).resolve()
+        if parts.path.startswith("/"):
+            file = (site / unquote(parts.path).removeprefix(top)).resolve()
         if problem := _broken(file, unquote(parts.fragment), site):
             found.append(f"{path.relative_to(site)}: {problem}: {target}")
     return found
@@ -173,7 +175,8 @@ def problems(site: Path, where: Settings) -> list[str]:
     :param where: the book's addresses.
     """
     site = site.resolve()
-    found = [problem for page in pages(site) for problem in broken_links(page, site)]
+    top = urlsplit(where.site).path.rstrip("/") + "/"
+    found = [problem for page in pages(site) for problem in broken_links(page, site, top)]
     for path in [*pages(site), *sorted((site / "colab").rglob("*.ipynb"))]:
         for address in dict.fromkeys(addresses(path)):
             target = published(address, where)

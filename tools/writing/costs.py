@@ -19,7 +19,20 @@ from attention.published import published
 from tools.chapters import ROOT
 from tools.writing.counting import Counts, counts
 
-__all__ = ["COUNTS", "Figure", "Network", "Wrong", "build", "code", "main", "networks", "page", "table", "verdict"]
+__all__ = [
+    "COUNTS",
+    "Figure",
+    "Network",
+    "Wrong",
+    "build",
+    "code",
+    "counted",
+    "main",
+    "networks",
+    "page",
+    "table",
+    "verdict",
+]
 
 DATA, PAGE = Path("tools", "writing", "costs.toml"), Path("book", "published.md")
 MARKERS = ("<!-- published: begin -->", "<!-- published: end -->")
@@ -179,6 +192,17 @@ def _value(value: Any) -> str:
     if isinstance(value, str):
         return value if value in builders() else f'"{value}"'
     return f"[{', '.join(map(_value, value))}]" if isinstance(value, list) else repr(value)
+
+
+def counted(name: str, **options: Any) -> Counts:
+    """Count one of the networks.
+
+    :param name: its name.
+    :param options: options of the network besides its own.
+    :raises KeyError: for a name that the data do not have.
+    """
+    network = {each.name: each for each in networks()}[name]
+    return _counts(replace(network, options=network.options | options))
 
 
 def _counts(network: Network, *, run: bool = True) -> Counts:

@@ -1,4 +1,4 @@
-"""Draw the pictures of the book's prose pages: the idea of attention, the map of all mechanisms; and the social card.
+"""Draw the pictures of the book's prose pages, such as the timeline of its story, and the social card.
 
 They are committed, so that building the book needs no matplotlib. ``python -m tools.writing.figures`` draws them anew,
 with ``--check`` it says which are out of date. One point of a picture is one pixel on a phone: a font of 9 points
@@ -9,14 +9,17 @@ feed: a PNG, since no such place shows SVG, whose points become three pixels eac
 import argparse
 import hashlib
 import io
+import re
 import sys
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path as File
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -27,31 +30,17 @@ from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
+from attention.lab import vector
 from attention.lab.style import COLOURS, HEAT, PHONE, SMALLEST
-from attention.registry import Entry, entries
+from attention.registry import entries
+from tools.writing import comparing, explaining
 
 ROOT = File(__file__).resolve().parents[2]
 FOLDER = ROOT / "book" / "_static"
 
-#: What a mechanism may weigh, and the question that its maps answer, in the order of the map's columns.
-AXES: dict[str, str] = {
-    "channel": "which\nfeature?",
-    "space": "which\nplace?",
-    "channel and space": "both",
-    "pair": "which\npair?",
-    "branch": "which\nbranch?",
-    "sequence": "where, at\neach step?",
-}
-
 _SMALL, _TEXT, _TITLE = SMALLEST, 9.0, 9.5
 _BAND, _LINE, _BUILT = "#f3f3f1", "#c9c9c9", "#cfe3f1"
-_PILL, _GAP, _PAD = 17.0, 3.0, 5.0
-_SETTINGS = {
-    "font.family": "DejaVu Sans",
-    "svg.fonttype": "path",
-    "svg.hashsalt": "attention-block-by-block",
-    "path.simplify": False,
-}
+_SETTINGS = {"font.family": "DejaVu Sans", "path.simplify": False}
 
 
 def canvas(height: float) -> tuple[Figure, Axes]:
@@ -170,62 +159,96 @@ def _network(axes: Axes, rows: NDArray, x: tuple[float, float, float]) -> None:
         axes.plot([left] * len(centres), centres, "o", ms=4.5, mfc="white", mec=COLOURS["muted"], mew=0.9, zorder=2)
 
 
-# --- the map ------------------------------------------------------------------------------------------------------
+# --- the timeline -------------------------------------------------------------------------------------------------
+
+#: The columns of the timeline, and what is told of each.
+LINES: dict[str, str] = {
+    "look": "which part is seen\nat all",
+    "gate": "louder or softer",
+    "read": "from here, where?",
+}
+#: The steps of the story: a mechanism, or a name and the key of its paper; the column; what was new.
+STEPS: tuple[tuple[str, str, str, str], ...] = (
+    ("RAM", "mnih2014recurrent", "look", "patch after patch"),
+    ("Encoder–decoder", "cho2014learning", "read", "one vector for all"),
+    ("stn", "", "look", "one window"),
+    ("additive", "", "read", "search the words"),
+    ("captioner", "", "read", "search the places"),
+    ("dynamic_capacity", "", "look", "a few places in full"),
+    ("dot_product", "", "read", "all from all"),
+    ("se", "", "gate", "channels"),
+    ("scse", "", "gate", "both, side by side"),
+    ("bam", "", "gate", "both, summed"),
+    ("cbam", "", "gate", "both, in turn"),
+    ("non_local", "", "read", "pairs of places"),
+    ("sk", "", "read", "from two kernels"),
+    ("DynamicViT", "rao2021dynamicvit", "look", "fewer patches"),
+    ("ViT", "dosovitskiy2021image", "read", "a picture as a sentence"),
+    ("Latent diffusion", "rombach2022high", "read", "a picture from words"),
+)
 
 
-def shown() -> list[Entry]:
-    """Return what the map shows, in the order of the book.
+@dataclass(frozen=True)
+class Told:
+    """A step of the story.
 
-    :raises ValueError: for an axis that has no column.
+    :param year: of the first reviewed publication.
+    :param name: what the picture calls it.
+    :param status: that of its mechanism, or empty for what is not in this book.
+    :param line: its column, one of :data:`LINES`.
+    :param new: what was new.
     """
-    found = list(entries().values())
-    for entry in found:
-        if entry.axis not in AXES:
-            raise ValueError(f"mechanisms.toml: [{entry.name}] axis={entry.axis!r} is not one of {', '.join(AXES)}")
+
+    year: int
+    name: str
+    status: str
+    line: str
+    new: str
+
+
+def told() -> list[Told]:
+    """Return the steps of the story: years and names of mechanisms from the registry, other years from papers' keys."""
+    found = []
+    for name, key, line, new in STEPS:
+        if key:
+            found.append(Told(int(re.sub(r"\D", "", key)), name, "", line, new))
+        else:
+            entry = entries()[name]
+            found.append(Told(entry.year, entry.short, entry.status, line, new))
     return found
 
 
-def mechanisms() -> Figure:
-    """Draw all mechanisms: what they weigh from left to right, the years from top to bottom."""
-    cells: dict[tuple[int, str], list[Entry]] = defaultdict(list)
-    for entry in shown():
-        cells[entry.year, entry.axis].append(entry)
-    years = sorted({year for year, _ in cells})
-    depth = {year: max(len(cells[year, axis]) for axis in AXES) for year in years}
-    height = {year: depth[year] * _PILL + (depth[year] - 1) * _GAP + 2 * _PAD for year in years}
-    head, foot = 75.0, 29.0
-    fig, axes = canvas(head + sum(height.values()) + foot)
-    columns = _columns(cells)
-    _heads(axes, columns, head, head + sum(height.values()))
+def timeline() -> Figure:
+    """Draw the story: the years from top to bottom, what came of each of three lines beside them."""
+    rows: dict[int, dict[str, list[Told]]] = {}
+    for step in sorted(told(), key=lambda step: step.year):
+        rows.setdefault(step.year, {line: [] for line in LINES})[step.line].append(step)
+    head, step_height, foot = 40.0, 33.0, 26.0
+    heights = {year: 6 + step_height * max(map(len, cells.values())) for year, cells in rows.items()}
+    bottom = head + sum(heights.values())
+    fig, axes = canvas(bottom + foot)
+    left, width = 30.0, (PHONE - 33.0) / len(LINES)
+    middle = {line: left + width * (i + 0.5) for i, line in enumerate(LINES)}
+    for line, about in LINES.items():
+        axes.text(middle[line], 11, line, size=_TITLE, weight="bold", color=COLOURS["ink"], ha="center")
+        _lines(axes, middle[line], 22, about)
+        steps = [step.year for step in told() if step.line == line]
+        ends = [head + sum(h for year, h in heights.items() if year < end) + 14 for end in (min(steps), max(steps))]
+        axes.plot([middle[line]] * 2, ends, color=_LINE, lw=1.2, zorder=0.8)
     top = head
-    for year in years:
-        axes.text(3, top + _PAD + _PILL / 2, str(year), size=_SMALL, color=COLOURS["muted"], va="center_baseline")
-        if year != years[0]:
-            axes.plot([3, PHONE - 3], [top, top], color=_LINE, lw=0.5, zorder=0.5)
-        for axis, (left, width) in columns.items():
-            for i, entry in enumerate(cells[year, axis]):
-                _pill(axes, entry, left + 2, top + _PAD + i * (_PILL + _GAP), width - 4)
-        top += height[year]
-    _legend(axes, top + 8)
+    for i, (year, cells) in enumerate(rows.items()):
+        if i % 2 == 0:
+            axes.add_patch(Rectangle((0, top), PHONE, heights[year], facecolor=_BAND, lw=0, zorder=0))
+        axes.text(4, top + 14, str(year), size=_SMALL, color=COLOURS["muted"], va="center_baseline")
+        for line, steps in cells.items():
+            for j, step in enumerate(steps):
+                _step(axes, step, middle[line], top + 6 + j * step_height, _BAND if i % 2 == 0 else "white")
+        top += heights[year]
+    labels = (("chapter", "ready", 30), ("block", "block", 110), ("planned", "planned", 180), ("elsewhere", "", 265))
+    for label, status, at in labels:
+        _frame(axes, status, at, bottom + 9, 16, 10)
+        axes.text(at + 21, bottom + 14, label, size=_SMALL, color=COLOURS["ink"], va="center_baseline")
     return fig
-
-
-def _columns(cells: dict[tuple[int, str], list[Entry]]) -> dict[str, tuple[float, float]]:
-    """Return each column's left edge and width; what its longest word needs, and an equal share of the rest."""
-    needs = {}
-    for axis, question in AXES.items():
-        shorts = [e.short for (_, at), found in cells.items() if at == axis for e in found]
-        widths = [_width(word) + 8 for word in shorts]
-        widths += [_width(word, weight="bold") + 4 for word in _title(axis).split("\n")]
-        widths += [_width(word, _SMALL) + 4 for word in question.split("\n")]
-        needs[axis] = max(widths)
-    left = 29.0
-    spare = (PHONE - 3 - left - sum(needs.values())) / len(needs)
-    columns = {}
-    for axis, need in needs.items():
-        columns[axis] = (left, need + spare)
-        left += need + spare
-    return columns
 
 
 def _width(word: str, size: float = _TEXT, weight: str = "normal") -> float:
@@ -233,123 +256,33 @@ def _width(word: str, size: float = _TEXT, weight: str = "normal") -> float:
     return float(TextPath((0, 0), word, size=size, prop=FontProperties(weight=weight)).get_extents().width)
 
 
-def _title(axis: str) -> str:
-    return axis.replace("channel and space", "channel\nand space")
+def _step(axes: Axes, step: Told, centre: float, top: float, face: str) -> None:
+    """Draw one step: its name in a frame, and below it what was new, on a patch that hides the line behind."""
+    ready = step.status == "ready"
+    width = _width(step.name, weight="bold" if ready else "normal") + 10
+    _frame(axes, step.status, centre - width / 2, top, width, 16)
+    colour = "white" if ready else COLOURS["ink"]
+    weight = "bold" if ready else "normal"
+    axes.text(centre, top + 8.4, step.name, size=_TEXT, color=colour, weight=weight, ha="center", va="center_baseline")
+    hidden = _width(step.new, _SMALL) + 4
+    axes.add_patch(Rectangle((centre - hidden / 2, top + 17), hidden, 11, facecolor=face, lw=0, zorder=0.9))
+    axes.text(centre, top + 25, step.new, size=_SMALL, color=COLOURS["muted"], ha="center")
 
 
-def _heads(axes: Axes, columns: dict[str, tuple[float, float]], head: float, bottom: float) -> None:
-    for i, (axis, (left, width)) in enumerate(columns.items()):
-        if i % 2 == 0:
-            axes.add_patch(Rectangle((left, 0), width, bottom, facecolor=_BAND, lw=0, zorder=0))
-        centre, titles = left + width / 2, _title(axis).split("\n")
-        _ICONS[axis](axes, centre, 19.0)
-        for j, title in enumerate(titles):
-            axes.text(centre, 46 + 10 * j, title, size=_TEXT, weight="bold", color=COLOURS["ink"], ha="center")
-        _lines(axes, centre, 58 + 10 * (len(titles) - 1), AXES[axis])
-    axes.plot([3, PHONE - 3], [head, head], color=COLOURS["muted"], lw=0.8, zorder=0.6)
-
-
-def _pill(axes: Axes, entry: Entry, left: float, top: float, width: float) -> None:
-    _box(axes, left, top, width, entry.status, elsewhere=bool(entry.chapter))
-    colour = "white" if entry.ready else COLOURS["ink"]
-    weight = "bold" if entry.ready else "normal"
-    centre = (left + width / 2, top + _PILL / 2 + 0.4)
-    axes.text(*centre, entry.short, size=_TEXT, color=colour, weight=weight, ha="center", va="center_baseline")
-
-
-def _box(axes: Axes, left: float, top: float, width: float, status: str, elsewhere: bool) -> None:
+def _frame(axes: Axes, status: str, left: float, top: float, width: float, height: float) -> None:
+    """Draw the frame of a step in the colours of the map; dashed for what is not in this book."""
     axes.add_patch(
         FancyBboxPatch(
             (left + 3, top + 3),
             width - 6,
-            _PILL - 6,
+            height - 6,
             boxstyle="round,pad=3",
-            facecolor={"ready": COLOURS["block"], "block": _BUILT, "planned": "white"}[status],
-            edgecolor=COLOURS["muted"] if status == "planned" else COLOURS["block"],
-            linestyle=(0, (2, 1.5)) if elsewhere else "-",
+            facecolor={"ready": COLOURS["block"], "block": _BUILT}.get(status, "white"),
+            edgecolor=COLOURS["block"] if status in ("ready", "block") else COLOURS["muted"],
+            linestyle="-" if status else (0, (2, 1.5)),
             lw=0.9,
         )
     )
-
-
-def _legend(axes: Axes, top: float) -> None:
-    items = (
-        ("chapter", "ready", False, 14),
-        ("block", "block", False, 86),
-        ("planned", "planned", False, 146),
-        ("in another chapter", "planned", True, 218),
-    )
-    for label, status, elsewhere, left in items:
-        _box(axes, left, top, 18, status, elsewhere)
-        axes.text(left + 22, top + _PILL / 2, label, size=_SMALL, color=COLOURS["ink"], va="center_baseline")
-
-
-def _stack(
-    axes: Axes, x: float, y: float, shades: list[float], side: float = 17.0, shift: float = 3.6
-) -> tuple[float, float]:
-    """Draw maps one behind the other, and return the corner of the foremost."""
-    heat = mpl.colormaps[HEAT]
-    size = side + shift * (len(shades) - 1)
-    left, top = x - size / 2, y - size / 2
-    for i, shade in enumerate(shades):
-        corner = (left + shift * (len(shades) - 1 - i), top + shift * i)
-        axes.add_patch(Rectangle(corner, side, side, facecolor=heat(shade), ec=COLOURS["ink"], lw=0.5, zorder=2 + i))
-    return left, top + shift * (len(shades) - 1)
-
-
-def _blob(size: int, at: tuple[float, float]) -> NDArray[np.float64]:
-    i, j = np.indices((size, size))
-    return np.exp(-((i - at[0]) ** 2 + (j - at[1]) ** 2) / (0.35 * size))
-
-
-def _grid(axes: Axes, x: NDArray, left: float, top: float, side: float) -> None:
-    heat, cell = mpl.colormaps[HEAT], side / len(x)
-    for (i, j), value in np.ndenumerate(x):
-        corner = (left + j * cell, top + i * cell)
-        axes.add_patch(Rectangle(corner, cell, cell, facecolor=heat(0.05 + 0.75 * value), ec="white", lw=0.3, zorder=9))
-    axes.add_patch(Rectangle((left, top), side, side, fill=False, ec=COLOURS["ink"], lw=0.5, zorder=9))
-
-
-def _channel(axes: Axes, x: float, y: float) -> None:
-    _stack(axes, x, y, [0.05, 0.75, 0.2, 0.5])
-
-
-def _space(axes: Axes, x: float, y: float) -> None:
-    _grid(axes, _blob(5, (1.3, 2.6)), x - 12, y - 12, 24)
-
-
-def _both(axes: Axes, x: float, y: float) -> None:
-    left, top = _stack(axes, x, y, [0.05, 0.75, 0.2, 0.5])
-    _grid(axes, _blob(4, (1.0, 2.0)), left, top, 17)
-
-
-def _pair(axes: Axes, x: float, y: float) -> None:
-    i, j = np.indices((6, 6))
-    _grid(axes, np.exp(-(np.minimum(abs(i - j), abs(i - j + 3)) ** 2) / 1.2), x - 12, y - 12, 24)
-
-
-def _branch(axes: Axes, x: float, y: float) -> None:
-    heat, t = mpl.colormaps[HEAT], np.linspace(0, np.pi, 40)
-    for side, weight in ((-1, 0.8), (1, 0.2)):
-        curve = y + side * 10 * np.sin(t) ** 0.8
-        axes.plot(x - 12 + 24 * t / np.pi, curve, color=COLOURS["ink"], lw=1 + 4 * weight, zorder=2)
-        axes.plot(x - 12 + 24 * t / np.pi, curve, color=heat(0.1 + 0.6 * weight), lw=4 * weight, zorder=3)
-    axes.plot([x - 12, x + 12], [y, y], "o", ms=4, color=COLOURS["ink"], zorder=4)
-
-
-def _sequence(axes: Axes, x: float, y: float) -> None:
-    for i, at in enumerate([(0.2, 0.2), (1.2, 1.8), (2, 0)]):
-        _grid(axes, _blob(3, at), x - 19 + 13.5 * i, y - 6, 11)
-
-
-_ICONS: dict[str, Callable[[Axes, float, float], None]] = {
-    "channel": _channel,
-    "space": _space,
-    "channel and space": _both,
-    "pair": _pair,
-    "branch": _branch,
-    "sequence": _sequence,
-}
 
 
 # --- the social card ----------------------------------------------------------------------------------------------
@@ -378,13 +311,23 @@ def card() -> Figure:
 
 # --- files --------------------------------------------------------------------------------------------------------
 
-FIGURES: dict[str, Callable[[], Figure]] = {"idea.svg": idea, "map.svg": mechanisms, "card.png": card}
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "idea.svg": idea,
+    "timeline.svg": timeline,
+    "card.png": card,
+    "differences.svg": comparing.differences,
+    "looks.svg": explaining.looks,
+}
 
 
 def fingerprint(name: str) -> str:
-    """Hash what a picture is drawn from: the map, what it shows of the registry; the others, their numbers."""
-    if name == "map.svg":
-        source = repr([(e.name, e.short, e.axis, e.year, e.status, e.chapter) for e in shown()])
+    """Hash what a picture is drawn from: what the registry says, a record's numbers, an example's, the card's words."""
+    if name == "timeline.svg":
+        source = repr((told(), LINES))
+    elif name == "differences.svg":
+        source = repr(comparing.compared(comparing.PICTURED).runs)
+    elif name == "looks.svg":
+        source = repr([explaining.kept()[part] for part in ("pictures", "hundredths")])
     else:
         source = repr({key: np.round(value, 6).tolist() for key, value in example().items()})
         source += repr((CARD_TITLE, CARD_LINES)) if name == "card.png" else ""
@@ -405,16 +348,24 @@ def svg(draw: Callable[[], Figure], about: dict[str, str] | None = None) -> byte
     :param draw: makes the picture.
     :param about: what the file says of itself.
     """
-    metadata = (about or {}) | {"Creator": None, "Date": None}
-    lines = _saved(draw, format="svg", metadata=metadata).decode().splitlines()
-    return ("\n".join(line.rstrip() for line in lines) + "\n").encode()
+    with _look():
+        fig = draw()
+        FigureCanvasAgg(fig)
+        return vector.svg(fig, about=about).encode()
+
+
+@contextmanager
+def _look() -> Iterator[None]:
+    """Draw with the same settings whatever was set before, by a user or by another test."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_SETTINGS)
+        yield
 
 
 def _saved(draw: Callable[[], Figure], **options: object) -> bytes:
     buffer = io.BytesIO()
-    with mpl.rc_context():
-        mpl.rcdefaults()  # whatever was set before, by a user or by another test
-        mpl.rcParams.update(_SETTINGS)
+    with _look():
         draw().savefig(buffer, **options)
     return buffer.getvalue()
 

@@ -19,14 +19,14 @@ from attention.formulas import defaults, latex
 from attention.registry import Entry, entries
 from tools.chapters import CARD
 
-__all__ = ["BLOCKS", "DRAWINGS", "NARROW", "Drawn", "built", "drawing", "example", "page", "shape"]
+__all__ = ["BLOCKS", "DRAWINGS", "NARROW", "Drawn", "built", "drawing", "example", "formulas", "page", "shape"]
 
 #: Where the pages and their drawings are, from the top of the repository.
 BLOCKS, DRAWINGS = Path("book", "blocks"), Path("book", "_static", "blocks")
 #: What the name of a phone's drawing ends with.
 NARROW = "-narrow"
-#: Where the live pictures of pages are.
-LIVE = Path("book", "live")
+#: Where the live pictures of pages are, and the small ones of cards.
+LIVE, THUMBNAILS = Path("book", "live"), Path("book", "thumbnails")
 #: Channels, height and width of the input that is drawn; some blocks ask for more channels by default.
 DRAWN = (64, 14, 12)
 #: What ResNet-50's stages put out: the inputs for which the cost is stated.
@@ -74,6 +74,8 @@ class Drawn:
 
 def drawing(entry: Entry) -> Drawn:
     """Draw the run of a block's equations, its steps labelled with their symbols: the same text every time."""
+    from matplotlib.figure import Figure
+
     from attention.contract import Attention
     from attention.lab import shapes
     from attention.laws.gradients import Literal
@@ -84,17 +86,39 @@ def drawing(entry: Entry) -> Drawn:
     given = {f"input {i}": name for i, name in enumerate(inspect.signature(block.attend).parameters, 1)}
     nodes = tuple(replace(n, name=given.get(n.name, n.name) if n.role == "input" else n.name) for n in run.nodes)
     run = replace(run, module=type(block).__name__, nodes=nodes)
-    wide, narrow = (svg(partial(shapes.diagram, run, flow=flow)).decode() for flow in ("right", "down"))
-    return Drawn(wide, narrow, shapes.alt_text(run), 'id="again:' in wide)
+    made: list[Figure] = []
+
+    def draw(flow: str) -> Figure:
+        made.append(shapes.diagram(run, flow=flow))
+        return made[-1]
+
+    wide, narrow = (svg(partial(draw, flow)).decode() for flow in ("right", "down"))
+    cut = bool(made[0].findobj(lambda artist: str(artist.get_gid()).startswith("again:")))
+    return Drawn(wide, narrow, shapes.alt_text(run), cut)
+
+
+@cache
+def picture(name: str) -> Any:
+    """Make a live picture, which takes a second, once."""
+    from attention import pictures
+
+    return pictures.make(name)
 
 
 @cache
 def live(name: str) -> str:
     """Write the live picture that a page includes."""
-    from attention import pictures
     from attention.lab.live import markup
 
-    return markup(pictures.make(name))
+    return markup(picture(name))
+
+
+@cache
+def thumbnail(name: str) -> str:
+    """Draw the picture of a mechanism's card."""
+    from tools.writing.thumbnails import thumbnail
+
+    return thumbnail(picture(name))
 
 
 def page(entry: Entry, card: str, drawn: Drawn) -> str:
@@ -197,12 +221,7 @@ def _cost(entry: Entry, block: Any) -> Iterator[str]:
 
     from attention.lab import cost
 
-    options = {letter: name for letter, name in entry.cost["symbols"].items() if name not in _flags(entry)}
-    symbols = ", ".join(f"${letter}$ is `{name}`" for letter, name in options.items())
-    parameters, macs = (latex(entry.name, which, **_flags(entry)) for which in ("parameters", "macs"))
-    yield f"Parameters:\n\n$$\n{parameters}\n$$\n\nMultiply–adds of one image:\n\n$$\n{macs}\n$$\n\nwhere {symbols}."
-    if macs == "0":
-        yield "All its products are of single elements, which are not counted."
+    yield "\n".join(formulas(entry))
     if not registry.KINDS[entry.kind]:
         return
     lines = ["| Input | parameters | multiply–adds |", "|:--|--:|--:|"]
@@ -219,6 +238,16 @@ def _cost(entry: Entry, block: Any) -> Iterator[str]:
     )
     yield "\n".join(lines)
     yield "What whole networks with it cost, beside what papers print: [Published costs](../published.md)."
+
+
+def formulas(entry: Entry) -> list[str]:
+    """Write the formulas of a block's cost for its default flags, and what their letters are; as lines."""
+    options = {letter: name for letter, name in entry.cost["symbols"].items() if name not in _flags(entry)}
+    symbols = ", ".join(f"${letter}$ is `{name}`" for letter, name in options.items())
+    parameters, macs = (latex(entry.name, which, **_flags(entry)) for which in ("parameters", "macs"))
+    lines = ["Parameters:", "", f"$$\n{parameters}\n$$", "", "Multiply–adds of one image:", "", f"$$\n{macs}\n$$"]
+    lines += ["", f"where {symbols}."]
+    return lines + (["", "All its products are of single elements, which are not counted."] if macs == "0" else [])
 
 
 def _flags(entry: Entry) -> dict[str, bool]:

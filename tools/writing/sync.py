@@ -1,9 +1,10 @@
 """Write everything that is stated in one place and shown in several.
 
 From ``attention/mechanisms.toml``, ``settings.toml`` and the package's version: every chapter's card and set-up cell,
-the README's table of chapters, the package's stub for type checkers, the table of what works with what, the page of
-published costs, the page, the drawing and the live picture of each block that has no chapter yet, and the addresses
-in ``pyproject.toml`` and ``CITATION.cff``. With ``--check`` it writes nothing and says what is not current.
+the README's table of chapters, the package's stub for type checkers, the table of what works with what, the pages of
+published costs, of numbers that circulate, of comparisons, of maps and of laws, the page, the drawing and the live
+picture of each block that has no chapter yet, and the addresses in ``pyproject.toml`` and ``CITATION.cff``. With
+``--check`` it writes nothing and says what is not current.
 """
 
 import argparse
@@ -18,14 +19,29 @@ import nbformat
 
 import attention
 from attention import registry
-from attention.formulas import defaults, evaluate, formula, latex
 from attention.registry import FAMILIES, KINDS, Entry, entries
 from tools.chapters import CARD, ROOT, SETUP_TAGS, Settings, notebook_path, read, settings, tags, text, written
-from tools.writing import costs
-from tools.writing.pages import BLOCKS, DRAWINGS, LIVE, NARROW, Drawn, built, drawing, live, page, shape
+from tools.writing import catching, circulating, comparing, costs, explaining, reading
+from tools.writing.pages import (
+    BLOCKS,
+    DRAWINGS,
+    LIVE,
+    NARROW,
+    THUMBNAILS,
+    Drawn,
+    built,
+    drawing,
+    formulas,
+    live,
+    page,
+    shape,
+    thumbnail,
+)
 
 #: The input for which a card states its figures: what ResNet-50's first stage puts out.
 SIZE = {"channels": 256, "height": 56, "width": 56}
+#: A card names all authors of a paper that has at most so many.
+MANY = 3
 WORKING = ("<!-- works: begin -->", "<!-- works: end -->")
 #: What the package offers of its contract.
 CONTRACT = ("Attention", "Gate", "Map")
@@ -74,31 +90,80 @@ def set_line(text: str, pattern: str, value: str, where: str) -> str:
     return new
 
 
-def card(entry: Entry, where: Settings) -> str:
+def card(entry: Entry, where: Settings, minutes: int = 0) -> str:
     """Write a card as a table in plain Markdown: a chapter's, or that of a block without one.
 
     :param entry: the mechanism.
     :param where: the book's addresses.
+    :param minutes: to read the chapter.
     """
-    arxiv = f", [arXiv {entry.arxiv}](https://arxiv.org/abs/{entry.arxiv})" if entry.arxiv else ""
     maps = ", ".join(f"${_shape(dims) if entry.ready else shape(dims, entry.letters)}$" for dims in entry.maps)
     rows = {
-        "Paper": f"{entry.authors}, *{entry.paper}*, {entry.venue}{arxiv}",
-        "Axis": entry.axis,
-        "Statistic": entry.statistic,
+        "Paper": _paper(entry),
+        "Chinese": _chinese(entry),
+        "Weighs": f"{entry.axis}; statistic: {entry.statistic}",
         "Maps" if len(entry.maps) > 1 else "Map": maps,
-        "Parameters": _cost(entry, "parameters") if entry.ready else "",
-        "Multiply–adds": _cost(entry, "macs") if entry.ready else "",
+        "Cost": concrete(entry.name),
         "Inserted": entry.where,
         "In code": f"`attention.{entry.class_name}`",
+        "Before it": _prerequisites(entry),
     }
     if entry.ready:
-        rows["Time"] = f"{entry.reading} minutes to read, {entry.seconds} seconds to run on two CPU cores"
-        rows["Before it"] = _prerequisites(entry)
+        rows["Time"] = (
+            f"{minutes} minutes to read, without the exercises; {entry.seconds} seconds to run on two CPU cores"
+        )
     badge = f"[![Open in Colab](../../book/_static/open-in-colab.svg)]({where.colab(entry)})"
     lines = [f"| {entry.short} | in short |", "|:--|:--|"]
     lines += [f"| **{name}** | {value} |" for name, value in rows.items() if value]
-    return "\n".join([badge, "", *lines] if entry.ready else lines)
+    if not entry.ready:
+        return "\n".join(lines)
+    folded = ['<details class="card-formulas">', "<summary>Cost, as formulas</summary>", "", *formulas(entry)]
+    return "\n".join([badge, "", *lines, "", *folded, "", "</details>"])
+
+
+def _paper(entry: Entry) -> str:
+    """Name the paper, and its authors where they are not many."""
+    authors = entry.authors.split(", ")
+    named = entry.authors if len(authors) <= MANY else f"{authors[0]} and {len(authors) - 1} others"
+    arxiv = f", [arXiv {entry.arxiv}](https://arxiv.org/abs/{entry.arxiv})" if entry.arxiv else ""
+    return f"{named}, *{entry.paper}*, {entry.venue}{arxiv}"
+
+
+def _chinese(entry: Entry) -> str:
+    """Name a mechanism in Chinese, each script marked as such for fonts and voices."""
+    scripts = {"zh-Hans": entry.chinese["simplified"], "zh-Hant": entry.chinese.get("traditional", "")}
+    named = [f'<span lang="{script}">{name}</span>' for script, name in scripts.items() if name]
+    own = " (our translation: none is established)" if entry.chinese.get("coined") else ""
+    return ", in Taiwan ".join(named) + own
+
+
+@cache
+def concrete(name: str) -> str:
+    """State a block's cost at one size, as counted on the block.
+
+    :returns: nothing for a mechanism that is not built from numbers alone: a spatial transformer, for one, costs what
+        its localisation network does.
+    """
+    import torch
+
+    from attention.about import input_count
+    from attention.lab import cost
+
+    entry = registry.entry(name)
+    with torch.device("meta"):
+        if KINDS[entry.kind]:
+            block, size = registry.create(name, SIZE["channels"]), tuple(SIZE.values())
+            inputs = [torch.empty(1, *size) for _ in range(input_count(block))]
+            at = "the default options"
+        elif entry.example:
+            block, size = entry.load()(**entry.example["options"]), tuple(entry.example["inputs"][0][1:])
+            inputs = [torch.empty(*shape) for shape in entry.example["inputs"]]
+            at = ", ".join(f"`{option}={value!r}`" for option, value in entry.example["options"].items())
+        else:
+            return ""
+        count = cost.count(block.eval(), *inputs)
+    of = " × ".join(map(str, size))
+    return f"{count.parameters:,} parameters and {count.macs:,} multiply–adds for an input of {of}, with {at}"
 
 
 def _shape(dims: str) -> str:
@@ -108,36 +173,14 @@ def _shape(dims: str) -> str:
     return r" \times ".join("".join(axis).upper() for axis in Map(dims, "real").axes)
 
 
-def _cost(entry: Entry, which: str) -> str:
-    """State a cost as a formula and for one size.
-
-    :returns: nothing for a mechanism that has no formula, and the formula alone where an option that it uses has no
-        number as default: ECA, for one, computes its kernel size from the channels.
-    """
-    if which not in entry.cost:
-        return ""
-    symbols = entry.cost.get("symbols", {})
-    used = {str(symbol) for symbol in formula(entry.name, which).free_symbols}
-    values = SIZE | {option: int(value) for option, value in defaults(entry.name).items() if isinstance(value, int)}
-    if any(symbol in used and name not in values for symbol, name in symbols.items()):
-        return f"${latex(entry.name, which)}$"
-    count = evaluate(entry.name, which, **SIZE)
-    named = [
-        f"${symbol} = {values[name]}$" if name in SIZE else f"`{name}` ${symbol} = {values[name]}$"
-        for symbol, name in symbols.items()
-        if symbol in used and name in values
-    ]
-    at = f" for {', '.join(named)}" if named else ""
-    return f"${latex(entry.name, which)}$; that is {count:,}{at}"
-
-
 def _prerequisites(entry: Entry) -> str:
     known = entries()
     names = []
     for name in entry.prerequisites:
         other = known[name]
         chapter = known[other.chapter or name]
-        link = f"[{other.title}](../{chapter.family}/{chapter.name}.ipynb)"
+        up = "../" if entry.ready else "../../notebooks/"
+        link = f"[{other.title}]({up}{chapter.family}/{chapter.name}.ipynb)"
         names.append(link if chapter.ready else other.title)
     return ", ".join(["convolutions and backpropagation", *names])
 
@@ -165,7 +208,8 @@ def chapter(entry: Entry, root: Path, where: Settings) -> str:
     cards = [cell for cell in notebook.cells if cell.cell_type == "markdown" and CARD[0] in cell.source]
     if len(cards) != 1:
         raise Stale(f"{name}: needs one cell with {CARD[0]} and, after it, {CARD[1]}")
-    cards[0].source = between(cards[0].source, CARD, card(entry, where), f"{name}, the card")
+    new = card(entry, where, reading.minutes(notebook))
+    cards[0].source = between(cards[0].source, CARD, new, f"{name}, the card")
     setups = [cell for cell in notebook.cells if "setup" in tags(cell)]
     if len(setups) != 1 or setups[0].cell_type != "code":
         raise Stale(f"{name}: needs one code cell that is tagged 'setup'")
@@ -277,12 +321,17 @@ def wanted(root: Path) -> Iterator[tuple[Path, Callable[[], str]]]:
     yield root / "attention" / "__init__.pyi", partial(stub, root)
     yield root / "book" / "api" / "works.md", partial(works, root)
     yield root / costs.PAGE, partial(costs.page, root)
+    yield root / circulating.PAGE, partial(circulating.page, root)
+    for told in (comparing, explaining, catching):
+        yield root / told.PAGE, partial(comparing.parts, root, told.PAGE, told.PARTS)
     for entry in built():
         yield root / DRAWINGS / f"{entry.name}.svg", lambda name=entry.name: drawn(name).wide
         yield root / DRAWINGS / f"{entry.name}{NARROW}.svg", lambda name=entry.name: drawn(name).narrow
         yield root / BLOCKS / f"{entry.name}.md", lambda e=entry: page(e, card(e, where), drawn(e.name))
     for name in pictured():
         yield root / LIVE / f"{name}.html", partial(live, name)
+    for name in carded():
+        yield root / THUMBNAILS / f"{name}.svg", partial(thumbnail, name)
     yield root / "_toc.yml", partial(contents, root)
     yield root / "README.md", partial(readme, root, where)
     links = {"Homepage = ": where.site, "Repository = ": where.repository}
@@ -299,12 +348,20 @@ def pictured() -> list[str]:
     return [name for name in names() if name not in chapters]
 
 
+def carded() -> list[str]:
+    """Return the names of the mechanisms whose cards have a picture: those that have a live one."""
+    from attention.pictures import names
+
+    return [entry.name for entry in registry.chapters() if entry.name in names()]
+
+
 def left(root: Path) -> list[Path]:
     """Return pages, drawings and live pictures of blocks that have their chapter by now."""
     names, live_names = {entry.name for entry in built()}, set(pictured())
     files = [*(root / BLOCKS).glob("*.md"), *(root / DRAWINGS).glob("*.svg")]
     pictures = [path for path in (root / LIVE).glob("*.html") if path.stem not in live_names]
-    return sorted([path for path in files if path.stem.removesuffix(NARROW) not in names] + pictures)
+    small = [path for path in (root / THUMBNAILS).glob("*.svg") if path.stem not in carded()]
+    return sorted([path for path in files if path.stem.removesuffix(NARROW) not in names] + pictures + small)
 
 
 def problems(root: Path) -> list[str]:

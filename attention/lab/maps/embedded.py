@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import html
+import io
 import json
 from collections.abc import Mapping
 from importlib.resources import files
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from IPython import get_ipython
 from IPython.display import display
+from PIL import Image
 from torch import Tensor
 
 __all__ = ["LIMIT", "encode", "present", "unit_bytes"]
@@ -47,7 +49,9 @@ def unit_bytes(values: Any, what: str) -> np.ndarray:
     return (values.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
 
 
-def present(kind: str, data: Mapping[str, Any], *, about: str, instead: str, reduce: str) -> None:
+def present(
+    kind: str, data: Mapping[str, Any], *, about: str, still: np.ndarray, shows: str, instead: str, reduce: str
+) -> None:
     """Show an output that comes to life in the page; the plain text beside it is always the same.
 
     The element, and the script inside it, carry a key: the hash of all that the element holds. By it the script finds
@@ -56,7 +60,9 @@ def present(kind: str, data: Mapping[str, Any], *, about: str, instead: str, red
     :param kind: ``explorer`` or ``player``: the script of that name is put inside.
     :param data: what the script reads; of types that JSON has.
     :param about: what is shown, for all readers; may be empty.
-    :param instead: what a reader is told where no script runs.
+    :param still: a picture for where no script runs, (height, width, 3) of type ``uint8``.
+    :param shows: what this picture shows.
+    :param instead: what a reader is told below it.
     :param reduce: what the data are made of and how to have less of them, for the message.
     :raises ValueError: for more data than ``LIMIT``.
     """
@@ -66,22 +72,35 @@ def present(kind: str, data: Mapping[str, Any], *, about: str, instead: str, red
         raise ValueError(f"the {kind} would carry {len(text):,} characters of data; allowed: {LIMIT:,}. {reduce}")
     if get_ipython() is None:  # a script: nothing to show it in
         return
-    display({"text/html": _markup(kind, text, about, instead), "text/plain": f"[{kind}]"}, raw=True)
+    display(
+        {"text/html": _markup(kind, text, about, (_image(still, shows), instead)), "text/plain": f"[{kind}]"}, raw=True
+    )
 
 
-def _markup(kind: str, data: str, about: str, instead: str) -> str:
+def _image(pixels: np.ndarray, shows: str) -> str:
+    """Write a picture as an element that asks for no file."""
+    raw = io.BytesIO()
+    few = Image.fromarray(pixels).quantize(48, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(raw, format="PNG", optimize=True)
+    text = base64.b64encode(raw.getvalue()).decode("ascii")
+    size = f'width="{pixels.shape[1]}" height="{pixels.shape[0]}"'
+    return f'<img {size} alt="{html.escape(shows)}" src="data:image/png;base64,{text}">'
+
+
+def _markup(kind: str, data: str, about: str, instead: tuple[str, str]) -> str:
     folder = files("attention.lab.maps")
     style, shared, script = (
         folder.joinpath(name).read_text(encoding="utf-8").strip()
         for name in ("embedded.css", "embedded.js", f"{kind}.js")
     )
+    image, words = instead
     key = hashlib.sha256("\0".join((style, shared, script, data, about)).encode()).hexdigest()[:12]
     told = f'<p class="attention-about">{html.escape(about)}</p>\n' if about else ""
     # JupyterLab takes arrow keys for its own unless told not to.
     return (
         f'<div class="attention-figure" data-key="{key}" data-lm-suppress-shortcuts="true">\n'
         f"<style>\n{style}\n</style>\n{told}"
-        f'<p class="attention-instead">{html.escape(instead)}</p>\n'
+        f'<div class="attention-instead">\n{image}\n<p>{html.escape(words)}</p>\n</div>\n'
         f'<script type="application/json">{data}</script>\n'
         f'<script>\n((key) => {{\n{shared}\n\n{script}\n}})("{key}");\n</script>\n</div>\n'
     )

@@ -1,4 +1,13 @@
 // The explorer: one position of a picture looks, and where it looks is laid over the picture.
+
+// What the positions hold, as text over the picture, which grows with it.
+const written = (words, columns) => {
+  const layer = make("div", { class: "attention-cells", "aria-hidden": "true" }, ...words.map((word) => make("span", {}, word)));
+  layer.style.setProperty("--columns", columns);
+  layer.style.setProperty("--letters", Math.max(...words.map((word) => word.length)));
+  return layer;
+};
+
 start((data, about) => {
   const [rows, columns] = data.grid;
   const [keyRows, keyColumns] = data.keys;
@@ -25,7 +34,7 @@ start((data, about) => {
     "aria-roledescription": "explorer",
     "aria-label": `${about} ${rows} by ${columns} positions: choose one by arrow keys, pin it by Enter.`.trim(),
   });
-  stage.append(below, above, target, query);
+  stage.append(below, above, ...(data.cells ? [written(data.cells, columns)] : []), target, query);
   stage.style.aspectRatio = `${width} / ${height}`;
   stage.style.width = `min(100%, ${(22 * Math.min(1, width / height)).toFixed(2)}rem)`;
 
@@ -40,6 +49,8 @@ start((data, about) => {
     make("p", {}, make("span", { class: "attention-target" }), " where it looks most"),
     make("p", {}, "0 ", scale, " ", most)
   );
+  const fixed = make("input", { type: "checkbox" });
+  const scaling = make("div", { class: "attention-choice" }, make("label", {}, fixed, " same scale everywhere"));
   const help = make("p", { class: "attention-help" });
   help.textContent =
     "Move over the picture, tap it, or step by arrow keys. A click or Enter pins the position, Escape lets it go. " +
@@ -52,17 +63,19 @@ start((data, about) => {
   const number = (map, value) => (map.shares ? `${few(100 * value)}%` : few(value));
   const weight = (map, value) => (map.shares ? "" : "a weight of ") + number(map, value);
 
+  const empty = (at) => data.cells !== null && data.cells[at] === "";
+  const holds = (at) => (data.cells ? ` (${data.cells[at] || "empty"})` : "");
+
   const told = (map, at) => {
     const peak = map.peaks[at];
     if (peak === 0) return "attends to nothing: all its weights are 0.";
-    const times = map.times[at];
-    if (times < 1.005) return `attends to all ${count} positions alike (${weight(map, peak)} each).`;
+    if (map.times[at] < 1.005) return `attends to all ${count} positions alike (${weight(map, peak)} each).`;
     const where = map.at[at];
-    const itself = same && where === at ? "itself" : `${same ? "" : "key "}${place(where, keyColumns)}`;
-    const usual = map.shares ? "uniform" : "the mean";
+    const itself = same && where === at ? "itself" : `${same ? "" : "key "}${place(where, keyColumns)}${same ? holds(where) : ""}`;
+    const usual = map.shares ? `a uniform map gives ${number(map, 1 / count)}` : `the mean is ${few(peak / map.times[at])}`;
     const half = map.half[at];
     return (
-      `attends most to ${itself} (${weight(map, peak)}, ${few(times)} times ${usual}). ` +
+      `attends most to ${itself}: ${weight(map, peak)}${map.shares ? " of the weight" : ""}; ${usual}. ` +
       `${half} of ${count} positions ${half === 1 ? "holds" : "hold"} half of its weight.`
     );
   };
@@ -82,15 +95,19 @@ start((data, about) => {
 
   const draw = () => {
     const row = map.weights.subarray(at * count, (at + 1) * count);
-    paint(above, (index) => colour(row[index]));
+    const top = fixed.checked ? Math.max(...map.peaks) : map.peaks[at];
+    const nothing = empty(at);
+    const factor = nothing || top === 0 ? 0 : map.peaks[at] / top;
+    paint(above, (index) => colour(Math.round(row[index] * factor)));
     mark(query, at, rows, columns);
     mark(target, map.at[at], keyRows, keyColumns);
-    target.hidden = map.peaks[at] === 0 || map.times[at] < 1.005;
+    target.hidden = nothing || map.peaks[at] === 0 || map.times[at] < 1.005;
     stage.classList.toggle("attention-pinned", pinned);
-    const where = place(at, columns);
-    says.textContent = `R${where.slice(1)}${pinned ? " (pinned)" : ""}: ${told(map, at)}`;
-    most.textContent = number(map, map.peaks[at]);
+    const where = `R${place(at, columns).slice(1)}${nothing ? "" : holds(at)}${pinned ? ", pinned" : ""}`;
+    says.textContent = nothing ? `${where}: empty.` : `${where}: ${told(map, at)}`;
+    most.textContent = number(map, top);
   };
+  fixed.addEventListener("change", draw);
 
   const look = (index, pin = pinned) => {
     if (index === at && pin === pinned) return;
@@ -152,6 +169,6 @@ start((data, about) => {
   }
 
   draw();
-  const side = make("div", { class: "attention-side" }, says, ...(maps.length > 1 ? [choice] : []), legend, help);
+  const side = make("div", { class: "attention-side" }, says, ...(maps.length > 1 ? [choice] : []), scaling, legend, help);
   return make("div", { class: "attention-body" }, stage, side);
 });

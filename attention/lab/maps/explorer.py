@@ -1,16 +1,18 @@
 """Explore an attention map over pairs of positions in the page: move over a picture, see where each position looks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isqrt, prod
 from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.colors import to_rgb
 from torch import Tensor
 
 from attention.lab.maps.embedded import encode, present, unit_bytes
 from attention.lab.maps.panels import heat_colours
 from attention.lab.maps.pictures import grey
+from attention.lab.style import COLOURS
 
 __all__ = ["explore"]
 
@@ -24,13 +26,15 @@ def explore(
     grid: tuple[int, int] | None = None,
     keys: tuple[int, int] | None = None,
     position: tuple[int, int] | None = None,
+    cells: Sequence[Sequence[str]] | None = None,
     about: str = "",
 ) -> None:
     """Show a picture whose positions can be moved over, each with where it looks; no kernel is needed.
 
     The picture is shown in grey, the weights of one position over it in colour, scaled by the largest of them, which
-    is stated in numbers. A reader moves over the picture, taps it, or steps by arrow keys, and chooses among the maps.
-    Tag the cell ``explorer`` and ``nbval-ignore-output``.
+    is stated in numbers; a switch gives all positions one scale. A reader moves over the picture, taps it, or steps by
+    arrow keys, and chooses among the maps. Where no script runs, the map of the first position is shown. Tag the cell
+    ``explorer`` and ``nbval-ignore-output``.
 
     :param picture: (h, w), (1, h, w) or (3, h, w), with values from 0 to 1.
     :param attention: the weights, none negative, or several such tensors by name. One row for each of the N positions
@@ -40,10 +44,12 @@ def explore(
     :param keys: rows and columns of the positions that are looked at; by default the same grid, or a square where
         there are fewer.
     :param position: (row, column) that looks to begin with, from 0; by default the middle.
+    :param cells: what each position that looks holds, a short text, by rows; it is written into the picture. A position
+        with an empty text is called empty, and shows no map.
     :param about: what is shown, in a sentence: a heading for all readers, and a label for those who do not see it.
     :raises TypeError: for a picture or weights that are no tensors.
     :raises ValueError: for shapes that do not belong together, values that are not allowed, a position that is not on
-        the grid, and for more data than a page should carry.
+        the grid or that is empty, and for more data than a page should carry.
     """
     shown = _grey_bytes(picture)
     named = attention if isinstance(attention, Mapping) else {"attention": attention}
@@ -57,26 +63,69 @@ def explore(
     start = position or (grid[0] // 2, grid[1] // 2)
     if not (0 <= start[0] < grid[0] and 0 <= start[1] < grid[1]):
         raise ValueError(f"position={position} is not on the grid; allowed: (0, 0) to ({grid[0] - 1}, {grid[1] - 1})")
+    at = start[0] * grid[1] + start[1]
+    words = _words(cells, grid)
+    if words is not None and not words[at]:
+        raise ValueError(f"cells is empty at {tuple(start)}, where the explorer begins: give another position")
+    described = [_described(name, weights) for name, weights in maps.items()]
     data = {
         "picture": encode(shown),
         "size": shown.shape,
         "grid": grid,
         "keys": keys,
-        "start": start[0] * grid[1] + start[1],
+        "start": at,
+        "cells": words,
         "palette": encode((heat_colours()(np.arange(256)) * 255).round().astype(np.uint8)),
-        "maps": [_described(name, weights) for name, weights in maps.items()],
+        "maps": described,
     }
     queries, count = prod(grid), prod(keys)
+    first = next(iter(named))
     present(
         "explorer",
         data,
         about=about,
-        instead=f"An explorer of {' and '.join(named)} would be here: move over a picture of {grid[0]} by {grid[1]} "
-        "positions and see where each of them looks. It needs JavaScript; in a notebook, run this cell.",
+        still=_still(shown, maps[first][at].reshape(keys), grid, start),
+        shows=f"Where the position at row {start[0]}, column {start[1]} looks in {first}: most at row "
+        f"{described[0]['at'][at] // keys[1]}, column {described[0]['at'][at] % keys[1]} of {keys[0]} by {keys[1]}.",
+        instead=f"One map of {' and '.join(named)}: where the framed position looks. To choose among {grid[0]} by "
+        f"{grid[1]} positions needs JavaScript; in a notebook, run this cell.",
         reduce=f"It has {len(maps)} × {queries} × {count} weights and a picture of {shown.shape[0]} × "
         f"{shown.shape[1]}, four characters for three: show fewer maps, a coarser grid, fewer keys, or a smaller "
         "picture.",
     )
+
+
+def _words(cells: Sequence[Sequence[str]] | None, grid: Size) -> list[str] | None:
+    """Bring the texts of the positions into one list."""
+    if cells is None:
+        return None
+    shape = {len(row) for row in cells}
+    if len(cells) != grid[0] or shape != {grid[1]}:
+        raise ValueError(f"cells has {len(cells)} rows of {sorted(shape)} texts; the grid is {grid[0]} × {grid[1]}")
+    return [str(each) for row in cells for each in row]
+
+
+def _still(shown: np.ndarray, weights: Tensor, grid: Size, start: Size) -> np.ndarray:
+    """Lay the weights of one position over the grey picture (h, w), as the script does, and frame the position."""
+    height, width = shown.shape
+    larger = max(1, round(320 / width))
+    high, wide = height * larger, width * larger
+
+    def stretched(values: np.ndarray) -> np.ndarray:
+        rows, columns = (np.arange(n) * size // n for n, size in zip((high, wide), values.shape, strict=True))
+        return values[rows[:, None], columns]
+
+    scaled = (weights / weights.max().clamp(min=torch.finfo(weights.dtype).tiny)).numpy()
+    colours = heat_colours()(stretched(scaled))
+    opacity = colours[..., 3:]
+    pixels = stretched(shown)[..., None] * (1 - opacity) + 255 * colours[..., :3] * opacity
+    top, left = (high * start[0] // grid[0], wide * start[1] // grid[1])
+    bottom, right = (high * (start[0] + 1) // grid[0], wide * (start[1] + 1) // grid[1])
+    frame = np.zeros((high, wide), dtype=bool)
+    frame[top:bottom, left:right] = True
+    frame[top + 2 : max(bottom - 2, top + 2), left + 2 : max(right - 2, left + 2)] = False
+    pixels[frame] = 255 * np.array(to_rgb(COLOURS["block"]))
+    return pixels.round().astype(np.uint8)
 
 
 def _grey_bytes(picture: Tensor) -> np.ndarray:

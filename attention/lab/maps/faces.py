@@ -62,7 +62,7 @@ def draw_planes(
             cmap=colours,
             norm=norm,
             extent=frame,
-            interpolation="bilinear" if smooth else "nearest",
+            interpolation="bilinear" if smooth else "none",
         )
         right.set(xlim=frame[:2], ylim=frame[2:])
         right.set_title(f"{float(values.min()):.2g} to {float(values.max()):.2g}", fontsize=10)

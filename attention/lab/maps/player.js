@@ -1,4 +1,4 @@
-// The player: the frames of a few pictures, one after the other when asked, the last one to begin with.
+// The player: the frames of a few pictures, one after the other when asked, the first one to begin with.
 start((data, about) => {
   const [count, across, channels, height, width] = data.shape;
   const frames = bytes(data.frames);
@@ -11,8 +11,12 @@ start((data, about) => {
   );
   const strip = make("div", { class: "attention-strip" });
   strip.style.maxWidth = `${10.5 * across}rem`;
-  for (const [index, picture] of pictures.entries())
-    strip.append(make("div", {}, picture, ...(data.labels ? [make("span", { "aria-hidden": "true" }, data.labels[index])] : [])));
+  strip.style.setProperty("--together", data.together);
+  const parts = pictures.map((picture, index) =>
+    make("div", {}, picture, ...(data.labels ? [make("span", { "aria-hidden": "true" }, data.labels[index])] : []))
+  );
+  for (let first = 0; first < across; first += data.together)
+    strip.append(make("div", { class: "attention-group" }, ...parts.slice(first, first + data.together)));
   const says = make("p", { class: "attention-says", role: "status" });
   const button = make("button", { type: "button" });
   const slider = make("input", { type: "range", min: 0, max: count - 1, step: 1, "aria-label": "Frame" });
@@ -67,7 +71,7 @@ start((data, about) => {
   });
   still.addEventListener("change", stop);
 
-  draw(count - 1);
+  draw(0);
   name();
   return make("div", { class: "attention-body attention-player", role: "group", "aria-label": about || "Animation" }, strip, says, controls);
 });

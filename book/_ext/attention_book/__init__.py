@@ -14,18 +14,25 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from attention_book import (
     access,
+    accessibility,
     addresses,
     api,
     cards,
+    code,
     descriptions,
+    elements,
+    equations,
+    faces,
     figures,
     folding,
     launch,
+    lines,
     live,
     mathjax,
     mechanisms,
     missing,
     references,
+    search,
     slim,
 )
 
@@ -34,7 +41,8 @@ __all__ = ["setup"]
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Set up every part of the extension."""
-    parts = (access, addresses, api, cards, descriptions, figures, folding, launch, live, mathjax, mechanisms)
-    for part in (*parts, missing, references, slim):
+    parts = (access, accessibility, addresses, api, cards, code, descriptions, elements, equations, faces, figures)
+    parts += (folding, launch, lines, live, mathjax, mechanisms, missing, references, search, slim)
+    for part in parts:
         part.setup(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

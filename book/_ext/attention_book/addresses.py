@@ -1,15 +1,25 @@
-"""The book's addresses: read from ``settings.toml``, the one place that holds them."""
+"""The book's addresses: read from ``settings.toml``, the one place that holds them.
+
+Until they are set, placeholders stand there. Then nothing on a page leads to them: links become text, badges and
+buttons are left out, and the foot of each page says so in one line.
+"""
 
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ConfigError
 
-__all__ = ["colab", "load", "setup", "unchecked"]
+from tools.chapters import Settings
+
+__all__ = ["colab", "load", "placeholders", "setup", "unchecked"]
+
+#: What the foot of each page says while an address is a placeholder.
+NOTE = "This copy of the book has no public address yet: nothing in it opens in Colab or leads to its sources."
 
 _NEEDED = ("site", "repository", "branch", "pages")
 
@@ -32,6 +42,14 @@ def load(root: Path) -> dict[str, str]:
     if not found["repository"].startswith("https://github.com/"):
         raise ConfigError(f"{path.name}: repository={found['repository']!r} is not on https://github.com/")
     return {key: found[key].rstrip("/") for key in _NEEDED}
+
+
+def placeholders(settings: dict[str, str]) -> list[str]:
+    """Return which of the addresses stand in for ones to come: ``site``, ``repository``, both or none.
+
+    :param settings: the addresses, as :func:`load` returns them.
+    """
+    return Settings(**settings).placeholders
 
 
 def colab(settings: dict[str, str], page: str) -> str | None:
@@ -61,7 +79,7 @@ def unchecked(settings: dict[str, str]) -> list[str]:
     :param settings: the addresses, as :func:`load` returns them.
     """
     own = [settings["site"], _opened(settings)]
-    own += [settings["repository"]] if "/your_name/" in settings["repository"] else []
+    own += [settings["repository"]] if "repository" in placeholders(settings) else []
     return [re.escape(start) for start in own]
 
 
@@ -72,9 +90,31 @@ def _apply(app: Sphinx, config: Config) -> None:
     config.linkcheck_ignore += unchecked(settings)
     options: dict[str, Any] = config.html_theme_options
     options |= {"repository_url": settings["repository"], "repository_branch": settings["branch"]}
+    lacking = placeholders(settings)
+    if lacking:
+        options["extra_footer"] = f'{options.get("extra_footer", "")}<p class="no-address">{NOTE}</p>'
+    if "repository" in lacking:
+        options |= dict.fromkeys(("use_edit_page_button", "use_issues_button", "use_repository_button"), False)
+
+
+def _disarm(app: Sphinx, doctree: nodes.document) -> None:
+    """Take away the links that lead to a placeholder: a badge goes, words stay."""
+    settings = app.config.addresses
+    lacking = placeholders(settings)
+    starts = tuple([settings[name] for name in lacking] + ([_opened(settings)] if lacking else []))
+    for link in list(doctree.findall(nodes.reference)):
+        if not starts or not link.get("refuri", "").startswith(starts):
+            continue
+        if not any(link.findall(nodes.image)):
+            link.replace_self(link.children)
+        elif len(link.parent) == 1:
+            link.parent.parent.remove(link.parent)  # the badge's paragraph
+        else:
+            link.parent.remove(link)
 
 
 def setup(app: Sphinx) -> None:
     """Fill Sphinx's and the theme's options from the settings, before anything reads them."""
     app.add_config_value("addresses", {}, "env", [dict])
     app.connect("config-inited", _apply, priority=1)
+    app.connect("doctree-read", _disarm)

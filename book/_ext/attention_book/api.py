@@ -27,6 +27,9 @@ __all__ = ["Api", "PublicRenderer", "setup"]
 #: Roles as docstrings write them, which editors and ``help`` show well; MyST has another notation.
 _ROLE = re.compile(r"(?<![\w{:]):(?:py:)?(func|class|meth|mod|attr|data|exc|obj):`~?([\w.]+)`")
 
+#: Formulas that are written as a role: MyST has dollars.
+_FORMULA = re.compile(r":math:`([^`]*)`")
+
 _EXAMPLE = re.compile(r"^([ \t]*)>>> .*(?:\n[ \t]*\S.*)*", re.MULTILINE)
 
 _AXES = re.compile(r"""(\b(?:Bool|Float|Int|Num|Shaped)\[[\w.]+, )([^\]"']*)\]""")
@@ -143,6 +146,8 @@ def _public(name: str, listed: list[str] | None) -> bool:
 def lower_roles(docstring: str, scope: str = "", known: Container[str] = ()) -> str:
     """Write the roles of a docstring as MyST does: ``:func:`fit``` becomes ``{py:func}`fit <attention.….fit>```.
 
+    A formula, ``:math:`x```, gets dollars.
+
     :param docstring: the docstring.
     :param scope: the full name of the object that it belongs to; a short target is looked for there, then outwards.
     :param known: the full names that there are.
@@ -156,7 +161,7 @@ def lower_roles(docstring: str, scope: str = "", known: Container[str] = ()) -> 
         full = next((name for name in nearest if name in known), None)
         return f"{{py:{role}}}`{target} <{full}>`" if full else f"{{py:{role}}}`{target}`"
 
-    return _ROLE.sub(lower, docstring)
+    return _FORMULA.sub(r"$\1$", _ROLE.sub(lower, docstring))
 
 
 def lower_examples(docstring: str) -> str:

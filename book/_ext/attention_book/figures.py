@@ -28,6 +28,8 @@ __all__ = ["setup"]
 _LOGGER = logging.getLogger(__name__)
 _IMAGE = re.compile(r"<img (?P<attributes>[^>]*?)(?P<end>\s*/?>)")
 _SOURCE = re.compile(r'\bsrc="[^"]*?_images/([^"]+)"')
+#: The height of a figure that a screen of 900 pixels shows whole, with a line of its caption.
+_SCREEN = 840
 _WIDTH = re.compile(r'style="width: ([\d.]+)(?:px)?;?"')
 
 Render = Callable[[NbElementRenderer, MimeData], list[nodes.Element]]
@@ -69,8 +71,10 @@ def described(render: Render) -> Render:
 
 def _standing(self: NbElementRenderer, narrow: dict[str, Any], wide: nodes.image) -> nodes.image:
     """Put the form of a figure for phones beside the one for wider screens; each is shown where the other is not."""
-    content = b64decode(narrow["png"])
-    uri = self.write_file([f"{sha256(content).hexdigest()}.png"], content, overwrite=False, exists_ok=True)
+    vector = narrow.get("svg")
+    content = vector.encode() if vector else b64decode(narrow["png"])
+    name = f"{sha256(content).hexdigest()}.{'svg' if vector else 'png'}"
+    uri = self.write_file([name], content, overwrite=False, exists_ok=True)
     wide["classes"] += ["only-wide"]
     return nodes.image(
         uri=uri, alt=wide.get("alt", ""), width=str(narrow["width"]), classes=["figure-face", "only-narrow"]
@@ -127,7 +131,11 @@ def _refuse_figures_without_alt(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def _size(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
-    """State the size of each image, so that nothing moves when it comes, and let those further down come late."""
+    """State the size of each image, so that nothing moves when it comes, and let those further down come late.
+
+    None is higher than a screen, but on a phone. Of two faces the browser fetches the one that is shown, if both may
+    come late.
+    """
     body = context.get("body")
     if not body or app.builder.format != "html":
         return
@@ -143,9 +151,15 @@ def _size(app: Sphinx, page: str, template: str, context: dict[str, Any], doctre
         if size and size[0] and "height=" not in attributes:
             stated = _WIDTH.search(attributes)
             width = float(stated[1]) if stated else size[0]
-            attributes += f' width="{round(width)}" height="{round(width * size[1] / size[0])}"'
-        if 0 <= first_screen < found.start() and "loading=" not in attributes:
+            height = width * size[1] / size[0]
+            if height > _SCREEN and "only-narrow" not in attributes:
+                width, height = width * _SCREEN / height, _SCREEN
+                attributes = _WIDTH.sub("", attributes) + f' style="width: {width:.0f}px"'
+            attributes += f' width="{round(width)}" height="{round(height)}"'
+        if ("face-" in attributes or 0 <= first_screen < found.start()) and "loading=" not in attributes:
             attributes += ' loading="lazy"'
+        if "decoding=" not in attributes:
+            attributes += ' decoding="async"'
         return f"<img {attributes}{found['end']}"
 
     context["body"] = _IMAGE.sub(sized, body)

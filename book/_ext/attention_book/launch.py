@@ -1,4 +1,4 @@
-"""The launch button: a chapter's rocket leads to its Colab edition, and only chapters have one.
+"""The launch button: a chapter's rocket leads to its Colab edition, once that has an address; only chapters have one.
 
 The theme's own button would point at the source notebook, whose directives Colab shows as raw text.
 """
@@ -8,14 +8,14 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from attention_book.addresses import colab
+from attention_book.addresses import colab, placeholders
 
 __all__ = ["setup"]
 
 
 def _add(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
     address = colab(app.config.addresses, page)
-    if doctree is None or address is None:
+    if doctree is None or address is None or placeholders(app.config.addresses):
         return
     button = {
         "type": "link",

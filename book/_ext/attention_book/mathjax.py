@@ -9,7 +9,9 @@ it would not work either.
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import copytree
+from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
@@ -46,6 +48,14 @@ def _configure(app: Sphinx, config: Config) -> None:
     config.mathjax3_config = (config.mathjax3_config or {}) | {"options": {"enableMenu": False}}
 
 
+def _spare(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
+    """Leave it out where no formula is shown: Sphinx goes by the source, in which one may stand that no page shows."""
+    if ' class="math ' not in context.get("body", ""):
+        path = app.config.mathjax_path
+        files = [file for file in context["script_files"] if not str(getattr(file, "filename", file)).endswith(path)]
+        context["script_files"] = files
+
+
 def _copy(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.format != "html":
         return
@@ -60,6 +70,7 @@ def _copy(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Point the pages at the site's own MathJax, and copy it when the build has succeeded."""
+    """Point the pages with formulas at the site's own MathJax, and copy it when the build has succeeded."""
     app.connect("config-inited", _configure)
+    app.connect("html-page-context", _spare, priority=900)
     app.connect("build-finished", _copy)

@@ -52,7 +52,7 @@ const stages = (() => {
       if (this.pointed) this.pointed.tensor = this.tensors[this.pointed.tensor.index];
       this.zones = [...new Set(this.now.drawn.map((each) => each.zone))];
       this.say = element("p", { class: "al-say", role: "status", "aria-live": "polite" });
-      this.seen = element("p", { class: "al-say", "aria-hidden": true });
+      this.seen = element("p", { class: "al-say", "aria-hidden": "true" });
       this.line = element("p", { class: "al-formula" });
       this.tables = element("div", { tabindex: "0", role: "region", "aria-label": "All numbers as tables" });
       this.details = element("details", { class: "al-tables", ontoggle: () => this.table() }, element("summary", {}, "All numbers as tables"), this.tables);
