@@ -52,7 +52,7 @@ def _gates_by_hand(answer: Any) -> None:
         ((_W2 @ (_W1 @ highest).relu()).sigmoid(), "The squeeze is not the maximum."),
         ((_W2.T @ hidden).sigmoid(), "Row c of W₂ belongs to gate c: multiply rows, not columns."),
     ]
-    scaled = "The question ends at the gates: there is one for a channel, before it multiplies the input."
+    scaled = "The question ends at the gates: there is one per channel, before it multiplies the input."
     gates = expect_numbers(answer, (2,), "the two gates", shapes={(2, 2, 2): scaled})
     right = (_W2 @ hidden).sigmoid()
     expect_close(gates, right, "the two gates", tolerance=5e-3, reveal=False, mistakes=mistakes)
@@ -67,7 +67,7 @@ def _squeezes(answer: Any) -> None:
             (*shape[:2], *(1 for _ in pixels)): "The squeezed vector has no axes of size 1: (batch, channels).",
             (shape[0], *shape[2:]): "That is a mean over channels. Which axes does the sum run over?",
             shape[1:2]: "That is one mean for the whole batch. Each sample has its own.",
-            shape[:1]: "That is one mean a sample. Each channel has its own.",
+            shape[:1]: "That is one mean per sample. Each channel has its own.",
             shape[:-1]: "You averaged over the last axis only.",
             shape: "Nothing was averaged: every pixel is still there.",
         }
@@ -276,7 +276,7 @@ EXERCISES = (
         _SQUEEZE,
         (_squeezes,),
         "An ellipsis in an einops pattern stands for any number of axes.",
-        "one mean a sample and channel for inputs with one, two and three axes of space and for a single pixel; the "
+        "one mean per sample and channel for inputs with one, two and three axes of space and for a single pixel; the "
         "dtype is kept, the input is left alone.",
     ),
     Exercise(
@@ -291,7 +291,7 @@ EXERCISES = (
     Exercise(
         "se.4",
         "How narrow must the bottleneck be?",
-        equation("se", 8, "P = 2C²/r parameters for a block on C channels without biases"),
+        equation("se", 7, "2C²/r parameters for a block on C channels without biases"),
         (_finds_reduction,),
         "Write the overhead as a number divided by r, and double r until it fits.",
         "the smallest power of two for four small networks and for ResNet-50 with budgets of 20, 10, 5, 2 and 1%.",
