@@ -11,11 +11,3 @@ def test_a_picture_has_the_same_bytes_twice(name: str) -> None:
     first = figures.drawn(name)
     with mpl.rc_context({"font.size": 20, "figure.constrained_layout.use": True, "svg.fonttype": "none"}):
         assert figures.drawn(name) == first
-
-
-@pytest.mark.parametrize("name", figures.FIGURES)
-def test_the_committed_picture_is_current(name: str) -> None:
-    content = (figures.FOLDER / name).read_bytes()
-    assert figures.current(name, content)
-    about = figures.fingerprint(name).encode()
-    assert about in content or name.endswith(".png")
