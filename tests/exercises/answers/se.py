@@ -235,7 +235,7 @@ WRONG: list[tuple[str, Any, str | tuple[str, ...]]] = [
         ("Expected shape (2, 3)", "received (2, 3, 1, 1)", "no axes of size 1"),
     ),
     ("se.2", lambda x: reduce(x, "b c ... -> c", "mean"), "one mean for the whole batch"),
-    ("se.2", lambda x: reduce(x, "b c ... -> b", "mean"), "one mean a sample"),
+    ("se.2", lambda x: reduce(x, "b c ... -> b", "mean"), "one mean per sample"),
     ("se.2", lambda x: x.mean(), "received (), a single number."),
     ("se.2", lambda x: x.mean(1), "a mean over channels"),
     ("se.2", lambda x: x.mean(-1), "over the last axis only"),
