@@ -9,13 +9,16 @@ from typing import Any
 import nbformat
 from pybtex.database import parse_file
 
-from tests.notebooks.chapter import RULES, Block, Chapter, blocks_of, rule
+from tests.notebooks.chapter import OLD, RULES, Block, Chapter, blocks_of, rule
 from tests.notebooks.looks import asserts
 from tools.chapters import CARD, METADATA, SECTIONS, tags
 
 __all__ = ["RULES", "Block", "Chapter", "checkable", "word_count"]
 
-WORDS = (1500, 4000)
+WORDS = (1200, 2900)
+OLD_WORDS = (1500, 4000)
+#: Chinese signs and words of the summary at the end.
+CHINESE = (150, 260)
 BYTES = 1_000_000
 #: Of a record, compressed as in a wheel.
 RECORD_BYTES = 40_000
@@ -45,8 +48,9 @@ def _body(chapter: Chapter, name: str) -> bool:
 def words(chapter: Chapter) -> Iterator[str]:
     """The prose is neither thin nor fat; exercises, solutions, the card and formulas are not counted."""
     count = word_count(chapter)
-    if not WORDS[0] <= count <= WORDS[1]:
-        yield f"{count} words; allowed: {WORDS[0]} to {WORDS[1]}"
+    least, most = OLD_WORDS if chapter.name in OLD else WORDS
+    if not least <= count <= most:
+        yield f"{count} words; allowed: {least} to {most}"
 
 
 def word_count(chapter: Chapter) -> int:
@@ -62,6 +66,22 @@ def word_count(chapter: Chapter) -> int:
                 texts.append(block.words)
     text = re.sub(r"\$[^$]*\$|\{[\w:]+\}`[^`]*`|\]\([^)]*\)|<[^>]*>", " ", "\n".join(texts))
     return len(re.findall(r"\w[\w’'\-–]*", text))
+
+
+@rule
+def summary_in_chinese(chapter: Chapter) -> Iterator[str]:
+    """The last section ends with a folded summary in Chinese."""
+    places = chapter.section("Summary and references")
+    found = [b for b in chapter.blocks if b.place in places and b.kind == "dropdown" and b.words == "中文摘要"]
+    if chapter.name in OLD:
+        return
+    if len(found) != 1:
+        yield "the last section holds one panel :::{dropdown} 中文摘要"
+        return
+    told = "".join(b.words for b in chapter.blocks if b.place in places and "dropdown" in b.inside)
+    count = len(re.findall(r"[\u4e00-\u9fff]|[A-Za-z0-9.]+", told))
+    if not CHINESE[0] <= count <= CHINESE[1]:
+        yield f"the summary in Chinese has {count} signs and words; allowed: {CHINESE[0]} to {CHINESE[1]}"
 
 
 @rule

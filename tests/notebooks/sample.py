@@ -13,7 +13,8 @@ PNG = "iVBORw0KGgo="
 PROSE = {
     "Derivation": "## Derivation\n\nThe mean.\n\n$$\nz = \\frac{1}{n} \\sum_i u_i\n$$ (made-mean)\n\nSo.",
     "Exercises": "## Exercises\n\nTry.",
-    "Summary and references": "## Summary and references\n\nAfter {cite:t}`key`.",
+    "Summary and references": "## Summary and references\n\nAfter {cite:t}`key`.\n\n"
+    f":::{{dropdown}} 中文摘要\n{'门' * 180}\n:::",
 }
 EXERCISE = """\
 ::::{{exercise}} Number {0}
@@ -57,7 +58,7 @@ def cells() -> list[nbformat.NotebookNode]:
         new_markdown_cell(card),
     ]
     for name in SECTIONS:
-        found.append(new_markdown_cell(PROSE.get(name, f"## {name}\n\n" + "Words that say something. " * 54)))
+        found.append(new_markdown_cell(PROSE.get(name, f"## {name}\n\n" + "Words that say something. " * 42)))
         if name == "Step by step":
             found.append(new_code_cell("z = sum([1, 3]) / 2\nassert z == 2  # eq: made-mean\nz"))
             found[-1].outputs = [new_output("execute_result", {"text/plain": "2.0"}, execution_count=2)]

@@ -155,6 +155,8 @@ BROKEN: dict[str, tuple[str, Change, str]] = {
     "an empty section": ("sections", lambda m: _of(m, "The question").update(source="## The question"), "empty"),
     "too few words": ("words", _set_source("The question", "Words that say something.", ""), "words; allowed"),
     "too many words": ("words", _add("word " * 3000), "words; allowed"),
+    "no summary in Chinese": ("summary_in_chinese", _set_source("Summary", "中文摘要", "摘要"), "holds one panel"),
+    "a short summary": ("summary_in_chinese", _set_source("Summary", "门" * 100, ""), "has 80 signs"),
     "too large": ("size", _outputs(3, new_output("stream", name="stdout", text="x" * 1_100_000)), "bytes"),
     "long cells": ("short_cells", _longer(7, 8), "median 7 lines"),
     "several very long cells": ("short_cells", _longer(21, 1), "90th percentile 21 lines"),

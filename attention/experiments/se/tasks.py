@@ -10,16 +10,14 @@ from torch import Tensor, nn
 
 from attention.channel.se import SqueezeExcitation
 from attention.contract import check_positive
-from attention.lab.tasks.gates import bottleneck_limit, gate_patterns, with_means
+from attention.lab.tasks.gates import with_means
 from attention.lab.tasks.task import Task
 
 __all__ = [
     "Grouped",
     "PerChannelScale",
     "SoftmaxExcitation",
-    "bottleneck_limit",
     "conditional_channel",
-    "gate_patterns",
     "open_together",
     "reader",
     "softmax_limit",

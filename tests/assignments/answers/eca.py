@@ -354,7 +354,6 @@ OTHERS = {
             from torch import nn
             from math import log
             from einops import einsum, rearrange, reduce
-            from attention.experiments.se.tasks import *
             from attention.lab.tasks import *
             from attention import SqueezeExcitation
             from attention.lab.training import compare, Interval
