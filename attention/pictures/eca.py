@@ -18,7 +18,7 @@ def picture() -> Picture:
         {
             "one bright channel": one_bright(CHANNELS, SIZE, 3),
             "two neighbours": bright(CHANNELS, SIZE, (3, *everywhere), (4, *everywhere)),
-            "two apart": bright(CHANNELS, SIZE, (1, *everywhere), (5, *everywhere)),
+            "two far apart": bright(CHANNELS, SIZE, (1, *everywhere), (5, *everywhere)),
             "noise": noise(CHANNELS, SIZE),
         },
         name="k = 3",

@@ -192,7 +192,7 @@ def test_figures_of_one_cell_keep_their_own_alt_text(book: Path) -> None:
     assert [figure["alt"] for figure in figures] == ["A dot", "A wide dot", "A late dot"]
     assert [figure.find_parent(class_="scroll") is not None for figure in figures] == [False, True, False]
     widths = [figure["style"] for figure in figures]
-    assert all(f"{width}px" in style for width, style in zip((40, 900, 30), widths, strict=True))
+    assert all(f"{width}px" in style for width, style in zip((40, 840, 30), widths, strict=True))
 
 
 def test_a_caption_is_in_the_figure_once(book: Path) -> None:
@@ -217,8 +217,36 @@ def test_a_caption_without_a_figure_fails_the_build(tmp_path: Path) -> None:
 
 def test_images_have_a_size_and_late_ones_come_late(book: Path) -> None:
     images = read(book, "notebooks/channel/se").select("article img.figure-face")
-    assert [(image["width"], image["height"]) for image in images] == [("40", "40"), ("900", "900"), ("30", "30")]
+    assert [(image["width"], image["height"]) for image in images] == [("40", "40"), ("840", "840"), ("30", "30")], (
+        "the second would be higher than a screen"
+    )
     assert [image.get("loading") for image in images] == [None, None, "lazy"]
+    assert {image.get("decoding") for image in images} == {"async"}
+
+
+def drawing(side: int, colour: str = "#0072b2") -> str:
+    ground = f'<g class="ground"><path d="M0 0h{side}" style="fill:#ffffff"/></g>'
+    size = f'width="{side}" height="{side}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{ground}<path d="M0 0h9" style="fill:{colour}"/></svg>'
+
+
+def test_a_drawing_has_two_faces_and_so_has_its_form_for_phones(tmp_path: Path) -> None:
+    about = {"alt": "A line", "width": 900, "scroll": True, "narrow": {"svg": drawing(1000), "width": 350}}
+    data = {"image/svg+xml": drawing(400), "text/plain": "[figure]"}
+    made = new_output("display_data", data=data, metadata={"image/svg+xml": about})
+    status, text = build(small_book(tmp_path, [made, caption("**Figure 1.** A line.")]))
+    assert status == 0, text
+    images = read(tmp_path, "notebooks/channel/se").select("article figure img")
+    kinds = [{*image["class"]} & {"only-wide", "only-narrow", "face-light", "face-dark"} for image in images]
+    assert kinds == [{one, other} for one in ("only-wide", "only-narrow") for other in ("face-light", "face-dark")]
+    assert [(image["width"], image["height"]) for image in images] == [("840", "840")] * 2 + [("350", "350")] * 2
+    assert {image["alt"] for image in images} == {"A line"}
+    assert {image["loading"] for image in images} == {"lazy"}, "the hidden ones never come"
+    files = [
+        (tmp_path / "out" / "notebooks" / "channel" / image["src"]).read_text(encoding="utf-8") for image in images
+    ]
+    assert not [file for file in files if 'class="ground"' in file]
+    assert ["#0072b2" in file for file in files] == [True, False] * 2
 
 
 def test_a_folded_cell_is_a_closed_panel_with_its_title(book: Path) -> None:

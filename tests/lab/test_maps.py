@@ -479,7 +479,7 @@ def test_spatial_maps_stand_beside_or_lie_over_their_input(shown: list, smooth: 
     fig, alt = shown[0]
     np.testing.assert_allclose(overlays(fig), found["1"]["space"][:, 0], rtol=1e-6)
     panels = faces(fig)
-    assert {ax.images[-1].get_interpolation() for ax in panels} == {"bilinear" if smooth else "nearest"}
+    assert {ax.images[-1].get_interpolation() for ax in panels} == {"bilinear" if smooth else "none"}
     assert {len(ax.images) for ax in panels} == {2 if overlay else 1}
     for ax in panels:  # the map has its picture's size
         assert all(list(image.get_extent()) == [-0.5, 15.5, 11.5, -0.5] for image in ax.images)

@@ -269,7 +269,7 @@ def test_a_notebook_that_is_executed_gets_no_error_output(monkeypatch):
     NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
     outputs = notebook.cells[0].outputs
     assert [output.output_type for output in outputs] == ["display_data", "display_data"]
-    assert all(output.metadata["image/png"]["alt"] for output in outputs)
+    assert all(output.metadata["image/svg+xml"]["alt"] for output in outputs)
 
 
 # Records

@@ -9,7 +9,7 @@ from scipy.stats import ttest_rel
 from attention.lab.power import seeds_needed
 from tools.chapters import ROOT
 from tools.writing import catching, comparing, explaining
-from tools.writing.sync import Stale
+from tools.writing.markers import Stale
 
 
 def rows(part: str) -> list[list[str]]:

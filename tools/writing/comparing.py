@@ -22,6 +22,7 @@ from attention.lab.comparison import Comparison, Interval
 from attention.lab.power import holm, seeds_needed
 from attention.lab.style import COLOURS, PHONE
 from tools.chapters import ROOT
+from tools.writing.markers import between
 
 __all__ = ["PAGE", "PARTS", "PICTURED", "between_ends", "compared", "differences", "parts", "signed", "table"]
 
@@ -241,8 +242,6 @@ def parts(root: Path, page: Path, made: dict[str, Callable[[], str]]) -> str:
     :param made: what makes each part, by the name in its markers.
     :raises Stale: where markers are missing.
     """
-    from tools.writing.sync import between
-
     text = (root / page).read_text(encoding="utf-8")
     for name, make in made.items():
         # An empty line on either side: a comment directly above a table would swallow it.

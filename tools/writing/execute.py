@@ -42,10 +42,11 @@ _VALUE = re.compile(r"data:image/[^\"]*|#[0-9a-f]{6}\b|(?<![\w#-])-?\d+(?:\.\d+)
 
 
 def sanitizers(path: Path = SANITIZE) -> list[tuple[re.Pattern[str], str]]:
-    """Read the patterns that the strict comparison of outputs overlooks."""
+    """Read the patterns that the strict comparison of outputs overlooks, but for drawings: these are compared here."""
     parser = configparser.RawConfigParser()
     parser.read(path, encoding="utf-8")
-    return [(re.compile(parser[name]["regex"]), parser[name]["replace"]) for name in parser.sections()]
+    names = (name for name in parser.sections() if name != "drawings")
+    return [(re.compile(parser[name]["regex"]), parser[name]["replace"]) for name in names]
 
 
 def clean(notebook: nbformat.NotebookNode) -> None:

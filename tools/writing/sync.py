@@ -22,6 +22,7 @@ from attention import registry
 from attention.registry import FAMILIES, KINDS, Entry, entries
 from tools.chapters import CARD, ROOT, SETUP_TAGS, Settings, notebook_path, read, settings, tags, text, written
 from tools.writing import catching, circulating, comparing, costs, explaining, reading
+from tools.writing.markers import Stale, between
 from tools.writing.pages import (
     BLOCKS,
     DRAWINGS,
@@ -61,22 +62,6 @@ if "google.colab" in sys.modules:
 from attention import lab
 
 budget = lab.setup("{name}")"""
-
-
-class Stale(Exception):
-    """A place that cannot be written: a marker or a cell is missing."""
-
-
-def between(text: str, markers: tuple[str, str], new: str, where: str) -> str:
-    """Replace what stands between two markers, each of which stands once and alone on its line.
-
-    :raises Stale: where the markers are missing, doubled or in the wrong order.
-    """
-    begin, end = markers
-    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-        raise Stale(f"{where}: needs one {begin} and, after it, one {end}")
-    head, _, rest = text.partition(begin)
-    return f"{head}{begin}\n{new}\n{end}{rest.partition(end)[2]}"
 
 
 def set_line(text: str, pattern: str, value: str, where: str) -> str:

@@ -36,7 +36,8 @@ start((data, about) => {
   });
   stage.append(below, above, ...(data.cells ? [written(data.cells, columns)] : []), target, query);
   stage.style.aspectRatio = `${width} / ${height}`;
-  stage.style.width = `min(100%, ${(22 * Math.min(1, width / height)).toFixed(2)}rem)`;
+  const wide = Math.max(22 * Math.min(1, width / height), data.cells ? 1.9 * columns : 0); // room to read what cells hold
+  stage.style.width = `min(100%, ${wide.toFixed(2)}rem)`;
 
   const says = make("p", { class: "attention-says", role: "status" });
   const scale = canvas(1, 256, { "aria-hidden": "true" });

@@ -5,7 +5,7 @@ from tests.assignments.answers.exchange import but
 # A study that takes a second: eight gates, to be opened by the means of eight channels.
 DATA = """
 def data(seed):
-    return se.tasks.gate_patterns(seed, channels=8, train=64, test=60)
+    return tasks.gate_patterns(seed, channels=8, train=64, test=60)
 """
 PLAN = """
 plan = {
