@@ -304,6 +304,15 @@ def test_every_rule_is_tested() -> None:
     assert {rule for rule, _, _ in BROKEN.values()} | of_records == set(rules.RULES)
 
 
+def test_an_explorer_may_hold_a_small_still(tmp_path: Path) -> None:
+    made = sample.notebook()
+    for size, fits in ((3000, True), (5000, False)):
+        html = f'<img src="data:image/png;base64,{"A" * size}">'
+        _outputs(4, new_output("display_data", {"text/html": html}))(made)
+        _tag(4, "explorer")(made)
+        assert (list(rules.clean_outputs(sample.chapter(tmp_path, made))) == []) is fits
+
+
 def test_record_script_and_result_belong_together(tmp_path: Path) -> None:
     chapter = sample.chapter(tmp_path, sample.notebook())
     assert not list(rules.record_is_current(chapter))
