@@ -10,6 +10,7 @@ from torch import nn
 
 from attention.channel.se import SqueezeExcitation
 from attention.experiments.se import position, record_claims, record_position, tasks
+from attention.experiments.se.gradients import relative_gradients
 from attention.lab import record
 from attention.lab.comparison import Comparison
 from attention.lab.session import Budget
@@ -172,6 +173,17 @@ def test_without_normalisation_a_fresh_gate_on_the_trunk_halves_the_gradient_in_
 
 def test_normalisation_in_the_branches_keeps_the_gradient_of_a_gate_on_the_trunk() -> None:
     assert position.first_gradient("trunk", 16) > 0.25 * position.first_gradient("no gate", 16)
+
+
+def test_relative_gradients_are_those_of_the_arms_over_that_without_gates() -> None:
+    found = relative_gradients((1, 3), normalised=False, seed=2)
+    assert list(found) == ["branch", "trunk", "trunk, opened"]
+    for i, units in enumerate((1, 3)):
+        plain = position.first_gradient("no gate", units, normalised=False, seed=2)
+        trunk = position.first_gradient("trunk", units, normalised=False, seed=2)
+        assert found["trunk"][i] == pytest.approx(trunk / plain)
+    with pytest.raises(ValueError, match="units=0"):
+        relative_gradients((4, 0), normalised=True)
 
 
 def test_deep_networks_differ_in_nothing_but_their_gates_and_normalisations() -> None:
