@@ -15,6 +15,7 @@ from attention_book.addresses import NOTE, load, placeholders
 from attention.registry import AXES, FAMILIES, chapters, entries
 from tests.book.conftest import ROOT
 from tests.book.reading import broken_links, documents, images_without_alt, leftovers, listed, pages, soup, unnumbered
+from tests.notebooks.chapter import OLD
 
 
 def test_every_listed_page_is_built_and_no_other(site: Path) -> None:
@@ -354,7 +355,8 @@ def test_a_chapter_weighs_little(site: Path) -> None:
         assert {each.name for each in code} >= {"site.css", "site.js"}
         data = sum(len(part.get_text().encode()) for part in soup(path).select("script[type='application/json']"))
         weight = sum(each.stat().st_size for each in (path, *code)) + fonts - data
-        assert weight <= 1.5e6, (name, weight)
+        # The chapters in the first pattern are longer; the limit is theirs, too, when they are written anew.
+        assert weight <= (1.55e6 if Path(name).name in OLD else 1.5e6), (name, weight)
         assert data <= 300e3, (name, data)
 
 
