@@ -23,6 +23,7 @@ from attention.lab.checks import (
     expect_refusal,
     expect_research,
     expect_tensor,
+    expect_unchanged,
 )
 
 __all__ = ["EXERCISES"]
@@ -155,10 +156,8 @@ def _folds(answer: Any) -> None:
         before = deepcopy(block.state_dict())
         about = f"a block with norm=True and kernel_size={kernel_size}"
         made = call(answer, block, about=about)
-        expect(
-            all(torch.equal(value, before[name]) for name, value in block.state_dict().items()),
-            f"Expected your function to leave the block alone. Called with {about}, it changed it.",
-            "Compute new tensors; *= and methods that end in an underscore work in place.",
+        expect_unchanged(
+            block, before, about, "Compute new tensors; *= and methods that end in an underscore work in place."
         )
         kernel, bias = _pair(made, about, "kernel and bias")
         kernel = expect_tensor(kernel, block.conv.weight, "the kernel")

@@ -23,6 +23,7 @@ from attention.lab.checks import (
     expect_parameters,
     expect_research,
     expect_tensor,
+    expect_unchanged,
 )
 
 __all__ = ["EXERCISES"]
@@ -75,11 +76,7 @@ def _turns_round(answer: Any) -> None:
         before = deepcopy(block.state_dict())
         about = f"EfficientChannelAttention({channels}, kernel_size={k})"
         made = call(answer, block, about=about)
-        expect(
-            all(torch.equal(value, before[name]) for name, value in block.state_dict().items()),
-            f"Expected your function to leave the block alone. Called with {about}, it changed it.",
-            "Make another block, or a deep copy.",
-        )
+        expect_unchanged(block, before, about, "Make another block, or a deep copy.")
         expect(
             isinstance(made, EfficientChannelAttention),
             f"Expected an EfficientChannelAttention, received {describe(made)}.",

@@ -27,6 +27,7 @@ from attention.lab.checks import (
     expect_refusal,
     expect_research,
     expect_tensor,
+    expect_unchanged,
     expect_whole,
     span,
 )
@@ -92,11 +93,7 @@ def _excites_by_convolution(answer: Any) -> None:
         before = deepcopy(block.state_dict())
         about = f"SqueezeExcitation(12, reduction=4, bias={bias})"
         made = call(answer, block, about=about)
-        expect(
-            all(torch.equal(value, before[name]) for name, value in block.state_dict().items()),
-            f"Expected your function to leave the block alone. Called with {about}, it changed it.",
-            "Copy weights into new layers; do not reshape the block's own.",
-        )
+        expect_unchanged(block, before, about, "Copy weights into new layers; do not reshape the block's own.")
         expect(
             isinstance(made, nn.Module),
             f"Expected an nn.Module, received {describe(made)}.",

@@ -47,6 +47,7 @@ __all__ = [
     "expect_shape",
     "expect_tensor",
     "expect_truth",
+    "expect_unchanged",
     "expect_whole",
     "find",
     "judge",
@@ -397,6 +398,22 @@ def expect_parameters(module: nn.Module, before: Mapping[str, Tensor]) -> None:
     raise Wrong(
         f"Expected the block to keep its trainable parameters: {_some(expected)}; received {_some(received)}.",
         "Change values in place, within torch.no_grad(): tensor.fill_, tensor.zero_, tensor.copy_.",
+    )
+
+
+def expect_unchanged(module: nn.Module, before: Mapping[str, Tensor], about: str, hint: str) -> None:
+    """Ask that an answer left the block that it was given as it was.
+
+    :param module: the block, after the call.
+    :param before: its state before, copied.
+    :param about: what the answer was called with, in words, for the message.
+    :param hint: what to do instead.
+    :raises Wrong: otherwise.
+    """
+    expect(
+        all(torch.equal(value, before[name]) for name, value in module.state_dict().items()),
+        f"Expected your function to leave the block alone. Called with {about}, it changed it.",
+        hint,
     )
 
 

@@ -358,3 +358,13 @@ def test_the_numbers_of_the_first_exercise_are_those_that_a_hand_gets() -> None:
     hidden: Tensor = (first @ mean).relu()
     assert hidden.tolist() == [1, 0]
     torch.testing.assert_close((second @ hidden).sigmoid(), torch.tensor([0.75, 0.5], dtype=torch.float64))
+
+
+def test_a_block_that_an_answer_changed_is_noticed() -> None:
+    block = nn.Linear(2, 2)
+    before = {name: value.clone() for name, value in block.state_dict().items()}
+    checks.expect_unchanged(block, before, "a layer", "Copy it.")
+    with torch.no_grad():
+        block.bias.add_(1)
+    with pytest.raises(Wrong, match=r"leave the block alone\. Called with a layer, it changed it"):
+        checks.expect_unchanged(block, before, "a layer", "Copy it.")

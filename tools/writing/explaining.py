@@ -1,8 +1,8 @@
 """Write the numbers of the page on what maps explain, and draw its picture: all from the record ``cbam.map``."""
 
-import math
 from functools import cache
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import matplotlib as mpl
@@ -36,10 +36,6 @@ def kept() -> dict[str, Any]:
     return record.load(RECORD)["experiment"]
 
 
-def _mean(values: list[float]) -> float:
-    return math.fsum(values) / len(values)
-
-
 def exchanged(block: str, kind: str, whose: str) -> Interval:
     """Return the interval of the accuracy with other maps, minus that with each image's own."""
     found = [each[block][kind] for each in kept()["exchanged"]]
@@ -54,7 +50,7 @@ def setting() -> str:
         f"A small residual network with two blocks of CBAM learns {told['train']:,} pictures of clothes, each laid "
         f"anywhere on a canvas of {told['canvas']} × {told['canvas']} pixels, before {told['clutter']} pieces of other "
         f"clothes ({told['steps']} steps of AdamW, learning rate {told['lr']:g}, {len(scores)} seeds). It names "
-        f"{_mean(scores):.0%} of {told['test']:,} new pictures rightly."
+        f"{fmean(scores):.0%} of {told['test']:,} new pictures rightly."
     )
 
 
@@ -63,7 +59,7 @@ def sensible() -> str:
     rows = []
     for block in ("first block", "second block"):
         shares = {kind: [each[block] for each in kept()["on object"][kind]] for kind in ("untrained", "trained")}
-        cells = [f"{_mean(each):.2f} ({min(each):.2f} to {max(each):.2f})" for each in shares.values()]
+        cells = [f"{fmean(each):.2f} ({min(each):.2f} to {max(each):.2f})" for each in shares.values()]
         rows.append([f"positions, {block}", *cells])
     return table(["Map", "random weights", "trained"], rows)
 
@@ -72,7 +68,7 @@ def matters() -> str:
     """Say what each map is worth: own, another image's, the mean."""
     rows = []
     for block, kind, called in MAPS:
-        own = _mean([each[block][kind]["own"] for each in kept()["exchanged"]])
+        own = fmean([each[block][kind]["own"] for each in kept()["exchanged"]])
         cells = [f"{100 * own:.1f}"]
         for whose in ("another", "mean"):
             found = exchanged(block, kind, whose)

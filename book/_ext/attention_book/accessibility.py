@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +12,8 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+from attention_book.elements import table
 
 __all__ = ["Accessibility", "setup"]
 
@@ -61,15 +63,15 @@ class Accessibility(SphinxDirective):
             )
             for rule, finding in order
         ]
-        return [_table(("Severity", "Rule", "What it asks", "Pages"), (12, 20, 38, 30), rows)]
+        return [_sized({"Severity": 12, "Rule": 20, "What it asks": 38, "Pages": 30}, rows)]
 
     def _pages(self, results: dict[str, Any]) -> list[nodes.Node]:
         rows = []
         for name, about in results["pages"].items():
             counts = [sum(f["impact"] == impact for f in about["findings"].values()) for impact in _IMPACTS]
             rows.append((nodes.literal("", name), str(about["passed"]), *map(str, counts), str(len(about["unsure"]))))
-        heads = ("Page", "Rules passed", *(impact.capitalize() for impact in _IMPACTS), "For a person to judge")
-        return [_table(heads, (34, 12, 10, 10, 10, 10, 14), rows)]
+        columns = {"Page": 34, "Rules passed": 12, **{impact.capitalize(): 10 for impact in _IMPACTS}}
+        return [_sized(columns | {"For a person to judge": 14}, rows)]
 
     def _rules(self, results: dict[str, Any]) -> list[nodes.Node]:
         paragraph = nodes.paragraph()
@@ -83,23 +85,18 @@ class Accessibility(SphinxDirective):
             (row["what"], *(f"{row[mode]} : 1" for mode in ("light", "dark")), f"{row['least']} : 1")
             for row in results["contrast"]
         ]
-        return [_table(("Colour", "Light mode", "Dark mode", "Asked for"), (40, 20, 20, 20), rows)]
+        return [_sized({"Colour": 40, "Light mode": 20, "Dark mode": 20, "Asked for": 20}, rows)]
 
 
 def _few(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _table(heads: Iterable[str], widths: tuple[int, ...], rows: Iterable[Iterable[Any]]) -> nodes.table:
-    group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in widths), cols=len(widths))
-    group += nodes.thead("", _row(heads))
-    group += nodes.tbody("", *map(_row, rows))
-    return nodes.table("", group, classes=["colwidths-given"])
-
-
-def _row(cells: Iterable[Any]) -> nodes.row:
-    parts = [nodes.Text(cell) if isinstance(cell, str) else cell for cell in cells]
-    return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", part)) for part in parts))
+def _sized(columns: Mapping[str, int], rows: Iterable[Iterable[nodes.Node | str]]) -> nodes.table:
+    """Build a table whose columns are as wide as it says, whatever they hold."""
+    made = table(columns, rows)
+    made["classes"] += ["colwidths-given"]
+    return made
 
 
 def setup(app: Sphinx) -> None:

@@ -3,13 +3,14 @@
 Links inside such elements are resolved as everywhere else, which raw HTML cannot have.
 """
 
+from collections.abc import Iterable, Mapping
 from html import escape
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
-__all__ = ["Tag", "setup", "tag"]
+__all__ = ["Tag", "setup", "table", "tag"]
 
 
 #: After these a line break would be a space in the text.
@@ -29,6 +30,22 @@ def tag(name: str, *children: nodes.Node, **given: str) -> Tag:
     """
     attributes = {key.rstrip("_").replace("_", "-"): value for key, value in given.items()}
     return Tag("", "", *children, name=name, given=attributes)
+
+
+def table(columns: Mapping[str, int], rows: Iterable[Iterable[nodes.Node | str]]) -> nodes.table:
+    """Build a table that Markdown could have written.
+
+    :param columns: the titles, and how wide each column is beside the others.
+    :param rows: the contents of the cells; a text is taken as it is.
+    """
+    group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in columns.values()), cols=len(columns))
+    group += [nodes.thead("", _row(columns)), nodes.tbody("", *map(_row, rows))]
+    return nodes.table("", group)
+
+
+def _row(cells: Iterable[nodes.Node | str]) -> nodes.row:
+    contents = (nodes.Text(cell) if isinstance(cell, str) else cell for cell in cells)
+    return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", content)) for content in contents))
 
 
 def _open(self: HTML5Translator, node: Tag) -> None:

@@ -5,7 +5,6 @@ the others say that they are planned.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,7 +16,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from attention.registry import AXES, FAMILIES, Entry, chapters, entries
 from attention_book.drawings import ICONS
-from attention_book.elements import Tag, tag
+from attention_book.elements import Tag, table, tag
 
 __all__ = ["THUMBNAILS", "Mechanisms", "setup"]
 
@@ -51,9 +50,9 @@ class Mechanisms(SphinxDirective):
             return [self._map()]
         if "when" in self.options:
             told = [entry for entry in entries().values() if entry.when]
-            return [_table({"Mechanism": 15, "For it": 35, "Against it": 35, "Instead": 15}, map(self._choice, told))]
+            return [table({"Mechanism": 15, "For it": 35, "Against it": 35, "Instead": 15}, map(self._choice, told))]
         built = [entry for entry in entries().values() if entry.built]
-        return [_table({"Name": 20, "Class": 45, "Maps": 35}, map(self._cells, built))]
+        return [table({"Name": 20, "Class": 45, "Maps": 35}, map(self._cells, built))]
 
     # --- cards
 
@@ -163,18 +162,6 @@ def _join(parts: list[nodes.Node]) -> nodes.inline:
         line += [nodes.Text(", ")] if line.children else []
         line += part
     return line if parts else nodes.inline("", "–")
-
-
-def _table(columns: dict[str, int], rows: Iterable[Iterable[nodes.Node]]) -> nodes.table:
-    """Build a table from its columns' titles and widths, and the contents of its cells."""
-    head = nodes.row("", *[_cell(nodes.Text(title)) for title in columns])
-    group = nodes.tgroup("", *[nodes.colspec(colwidth=width) for width in columns.values()], cols=len(columns))
-    group += [nodes.thead("", head), nodes.tbody("", *[nodes.row("", *map(_cell, row)) for row in rows])]
-    return nodes.table("", group)
-
-
-def _cell(content: nodes.Node) -> nodes.entry:
-    return nodes.entry("", nodes.paragraph("", "", content))
 
 
 def setup(app: Sphinx) -> None:
