@@ -34,7 +34,9 @@ def said(cell: NotebookNode) -> str:
 
 def kinds(cell: NotebookNode) -> list[list[str]]:
     """Return what a cell shows: the types of its outputs; all that it prints is one."""
-    shown = [sorted(output.data) for output in cell.outputs if "data" in output]
+    # A figure is SVG or PNG, whichever weighs less: that may differ between a short run and a whole one.
+    figures = dict.fromkeys(("image/png", "image/svg+xml"), "a figure")
+    shown = [sorted(figures.get(kind, kind) for kind in output.data) for output in cell.outputs if "data" in output]
     return [["text"], *shown] if told(cell) else shown
 
 

@@ -254,7 +254,7 @@ def test_the_head_leads_to_the_book_and_not_to_itself(edition) -> None:
     first = made.cells[0].source
     assert f"]({settings().site}/notebooks/channel/se.html)" in first
     assert "Run all" in first
-    (card,) = (cell.source for cell in made.cells if "| **Parameters** |" in cell.source)
+    (card,) = (cell.source for cell in made.cells if "| **Cost** |" in cell.source)
     assert card.startswith("| SE |")
     for source in (first, card):
         assert "colab.research" not in source

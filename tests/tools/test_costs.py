@@ -60,7 +60,8 @@ def test_networks_have_names_of_their_own() -> None:
 def test_every_figure_of_published_toml_is_in_the_table_as_it_stands_there() -> None:
     shown = {(figure.printed, figure.source, figure.unit) for n in costs.networks() for figure in n.figures}
     for mechanism in ("se", "cbam", "sk"):
-        for table in published(mechanism).values():
+        counts = [t for t in published(mechanism).values() if t.quantity in ("parameters", "multiply–adds")]
+        for table in counts:
             for printed in table.values.values():
                 assert (printed, table.source, table.unit) in shown
 
