@@ -340,7 +340,7 @@ def test_what_is_pressed_is_large_enough_and_at_one_height(narrow: Look, wide: L
         icons = page.locator(".bd-header-article .btn :is(i, span[class*='fa-']):visible").evaluate_all(
             "all => all.map((one) => { const box = one.getBoundingClientRect(); return box.top + box.height / 2; })"
         )
-        assert len(icons) > 4
+        assert len(icons) >= 4, "and some more where the book has a public address"
         assert max(icons) - min(icons) <= 1, icons
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -107,7 +108,7 @@ def unlisted() -> None:
 '''
 CARD = """\
 <!-- card: begin -->
-[![Open in Colab](https://badges.example.org/badge.svg)](https://colab.research.google.com/github/someone/book/blob/gh-pages/a)
+[![Open in Colab](badge.svg)](https://colab.research.google.com/github/someone/book/blob/gh-pages/a)
 
 | SE | in short |
 |:--|:--|
@@ -141,6 +142,7 @@ def small_book(
     """Write a book with one chapter and an API page. A code cell has the given outputs, another is folded."""
     chapter = folder / "notebooks" / "channel" / "se.ipynb"
     chapter.parent.mkdir(parents=True)
+    shutil.copy(ROOT / "book" / "_static" / "open-in-colab.svg", chapter.parent / "badge.svg")
     about = {"tags": ["hide-input"], "mystnb": {"code_prompt_show": FOLDED}}
     cells = [
         new_markdown_cell(f"# SE\n\n{CARD}\n\n$x$"),
