@@ -9,7 +9,7 @@ import pytest
 import attention
 from attention.formulas import evaluate
 from attention.registry import chapters, entry
-from tools.chapters import CARD, notebook_path, read, settings, tags, text
+from tools.chapters import CARD, ROOT, notebook_path, read, settings, tags, text
 from tools.writing import sync
 
 
@@ -23,17 +23,31 @@ def test_writes_everything_and_then_has_nothing_to_do(house: Path, capsys: pytes
     assert capsys.readouterr().out.endswith("all is in step\n")
 
 
+def test_quick_leaves_out_what_is_made_by_running_blocks(house: Path) -> None:
+    """And nothing that it leaves out states a version or an address, which may change without it."""
+    assert sync.main(["--quick"], house) == 0
+    assert sync.main(["--check", "--quick"], house) == 0
+    made = [path for path, _ in sync.runs(house)]
+    assert not any(path.exists() for path in made if path.is_relative_to(house / "book" / "blocks"))
+    assert sync.main(["--check"], house) == 1
+    where = settings(house)
+    held = re.compile("|".join(map(re.escape, (where.site, where.repository, where.slug, attention.__version__))))
+    kept = [ROOT / path.relative_to(house) for path in made]
+    assert all(path.exists() for path in kept)
+    assert [path for path in kept if held.search(path.read_text(encoding="utf-8"))] == []
+
+
 @pytest.mark.parametrize("name", ["README.md", "pyproject.toml", "CITATION.cff", "notebooks/channel/se.ipynb"])
 def test_notices_what_is_stale(house: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    sync.main([], house)
+    sync.main(["--quick"], house)
     path = house / name
     stale = re.sub(re.escape(settings(house).site), "https://elsewhere.example", path.read_text())
     assert stale != path.read_text()
     path.write_text(stale)
-    assert sync.main(["--check"], house) == 1
+    assert sync.main(["--check", "--quick"], house) == 1
     assert f"{name} is not current" in capsys.readouterr().out
-    assert sync.main([], house) == 0
-    assert sync.main(["--check"], house) == 0
+    assert sync.main(["--quick"], house) == 0
+    assert sync.main(["--check", "--quick"], house) == 0
 
 
 def _break_card(house: Path) -> None:
@@ -64,9 +78,9 @@ def _break_notebook(house: Path) -> None:
     ],
 )
 def test_says_what_it_cannot_write(house: Path, harm, message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    sync.main([], house)
+    sync.main(["--quick"], house)
     harm(house)
-    assert sync.main([], house) == 1
+    assert sync.main(["--quick"], house) == 1
     assert message in capsys.readouterr().out
 
 

@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     new = Settings(site, repository, old.branch, old.pages)
     for path in change(root, old, new):
         print(f"changed {path.relative_to(root).as_posix()}")
-    return sync([], root)
+    return sync(["--quick"], root)
 
 
 if __name__ == "__main__":

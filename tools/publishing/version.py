@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         return 2
     print(f"{old} is now {new}", flush=True)
     # In a process of its own, and from there: this one has imported the package as it was.
-    status = subprocess.run([sys.executable, "-m", "tools.writing.sync"], cwd=root, check=False).returncode
+    status = subprocess.run([sys.executable, "-m", "tools.writing.sync", "--quick"], cwd=root, check=False).returncode
     if not notes(root, new):
         print(f"CHANGELOG.md has no section ## {new} yet: write there what changed")
     print("The chapters still show what the old version put out: make execute")

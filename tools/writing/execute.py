@@ -228,7 +228,8 @@ def main(arguments: list[str] | None = None) -> int:
         stated = toml.read_text(encoding="utf-8")
         toml.write_text(state_seconds(stated, name, seconds), encoding="utf-8")
     # In a process of its own: this one has read the running times as they were.
-    return subprocess.run([sys.executable, "-m", "tools.writing.sync"], cwd=ROOT, check=False).returncode or status
+    command = [sys.executable, "-m", "tools.writing.sync", "--quick"]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode or status
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ From ``attention/mechanisms.toml``, ``settings.toml`` and the package's version:
 the README's table of chapters, the package's stub for type checkers, the table of what works with what, the pages of
 published costs, of numbers that circulate, of comparisons, of maps and of laws, the page, the drawing and the live
 picture of each block that has no chapter yet, and the addresses in ``pyproject.toml`` and ``CITATION.cff``. With
-``--check`` it writes nothing and says what is not current.
+``--check`` it writes nothing and says what is not current. With ``--quick`` it leaves out what is made by running
+blocks: after a chapter was run, or the version or an address changed, drawings and live pictures are what they were.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -298,17 +300,28 @@ def stub(root: Path) -> str:
     )
 
 
-def wanted(root: Path) -> Iterator[tuple[Path, Callable[[], str]]]:
-    """Yield every file that is written, with a function that returns the text that it should have."""
+def texts(root: Path) -> Iterator[tuple[Path, Callable[[], str]]]:
+    """Yield the files that are written from what is stated, with a function that returns what each should hold."""
     where = settings(root)
     for entry in written():
         yield notebook_path(entry, root), partial(chapter, entry, root, where)
     yield root / "attention" / "__init__.pyi", partial(stub, root)
     yield root / "book" / "api" / "works.md", partial(works, root)
-    yield root / costs.PAGE, partial(costs.page, root)
     yield root / circulating.PAGE, partial(circulating.page, root)
     for told in (comparing, explaining, catching):
         yield root / told.PAGE, partial(comparing.parts, root, told.PAGE, told.PARTS)
+    yield root / "_toc.yml", partial(contents, root)
+    yield root / "README.md", partial(readme, root, where)
+    links = {"Homepage = ": where.site, "Repository = ": where.repository}
+    yield root / "pyproject.toml", partial(lines, root, "pyproject.toml", links)
+    cited = {"url: ": where.site, "repository-code: ": where.repository, "version: ": attention.__version__}
+    yield root / "CITATION.cff", partial(lines, root, "CITATION.cff", cited)
+
+
+def runs(root: Path) -> Iterator[tuple[Path, Callable[[], str]]]:
+    """Yield the files that are made by running blocks: drawings, pages that show them, live pictures, counted costs."""
+    where = settings(root)
+    yield root / costs.PAGE, partial(costs.page, root)
     for entry in built():
         yield root / DRAWINGS / f"{entry.name}.svg", lambda name=entry.name: drawn(name).wide
         yield root / DRAWINGS / f"{entry.name}{NARROW}.svg", lambda name=entry.name: drawn(name).narrow
@@ -317,12 +330,6 @@ def wanted(root: Path) -> Iterator[tuple[Path, Callable[[], str]]]:
         yield root / LIVE / f"{name}.html", partial(live, name)
     for name in carded():
         yield root / THUMBNAILS / f"{name}.svg", partial(thumbnail, name)
-    yield root / "_toc.yml", partial(contents, root)
-    yield root / "README.md", partial(readme, root, where)
-    links = {"Homepage = ": where.site, "Repository = ": where.repository}
-    yield root / "pyproject.toml", partial(lines, root, "pyproject.toml", links)
-    cited = {"url: ": where.site, "repository-code: ": where.repository, "version: ": attention.__version__}
-    yield root / "CITATION.cff", partial(lines, root, "CITATION.cff", cited)
 
 
 def pictured() -> list[str]:
@@ -363,9 +370,10 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """Write, or check."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail where something is not current")
-    check = parser.parse_args(arguments).check
-    found = problems(root)
-    for path, make in wanted(root):
+    parser.add_argument("--quick", action="store_true", help="leave out what is made by running blocks")
+    asked = parser.parse_args(arguments)
+    check, found = asked.check, problems(root)
+    for path, make in chain(texts(root), () if asked.quick else runs(root)):
         name = path.relative_to(root).as_posix()
         try:
             new = make()
