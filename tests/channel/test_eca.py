@@ -26,28 +26,28 @@ from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases
 Image = list[list[list[list[float]]]]
 
 
-def naive(block: EfficientChannelAttention, u: Image) -> tuple[Image, dict[str, Image]]:
+def naive(block: EfficientChannelAttention, x: Image) -> tuple[Image, dict[str, Image]]:
     """The mean of each channel, the weighted sum of its neighbours' means, the gate; one number at a time."""
     ((w,),) = block.conv.weight.tolist()
     half = len(w) // 2
     output, gates = [], []
-    for sample in u:
+    for sample in x:
         z = []
-        for u_c in sample:
+        for x_c in sample:
             total = 0.0
-            for row in u_c:
+            for row in x_c:
                 for value in row:
                     total += value
-            z.append(total / (len(u_c) * len(u_c[0])))
-        omega = []
+            z.append(total / (len(x_c) * len(x_c[0])))
+        s = []
         for c in range(len(z)):
             total = 0.0
             for d in range(-half, half + 1):
                 if 0 <= c + d < len(z):
                     total += w[d + half] * z[c + d]
-            omega.append(1 / (1 + exp(-total)))
-        output.append([[[gate * v for v in row] for row in u_c] for gate, u_c in zip(omega, sample, strict=True)])
-        gates.append([[[gate]] for gate in omega])
+            s.append(1 / (1 + exp(-total)))
+        output.append([[[gate * v for v in row] for row in x_c] for gate, x_c in zip(s, sample, strict=True)])
+        gates.append([[[gate]] for gate in s])
     return output, {"channel": gates}
 
 

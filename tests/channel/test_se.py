@@ -20,20 +20,20 @@ from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases
 Image = list[list[list[list[float]]]]
 
 
-def naive(block: SqueezeExcitation, u: Image) -> tuple[Image, dict[str, Image]]:
+def naive(block: SqueezeExcitation, x: Image) -> tuple[Image, dict[str, Image]]:
     """Equations (2), (3) and (4) of the paper, one number at a time."""
     w1, w2 = block.reduce.weight.tolist(), block.expand.weight.tolist()
     b1 = [0.0] * len(w1) if block.reduce.bias is None else block.reduce.bias.tolist()
     b2 = [0.0] * len(w2) if block.expand.bias is None else block.expand.bias.tolist()
     output, gates = [], []
-    for sample in u:
-        z = []  # equation (2): z_c = 1 / (H W) · Σ_i Σ_j u_c(i, j)
-        for u_c in sample:
+    for sample in x:
+        z = []  # equation (2): z_c = 1 / (H W) · Σ_i Σ_j x_c(i, j)
+        for x_c in sample:
             total = 0.0
-            for row in u_c:
+            for row in x_c:
                 for value in row:
                     total += value
-            z.append(total / (len(u_c) * len(u_c[0])))
+            z.append(total / (len(x_c) * len(x_c[0])))
         hidden = []  # equation (3), inside: δ(W₁ z)
         for weights, offset in zip(w1, b1, strict=True):
             total = offset
@@ -46,8 +46,8 @@ def naive(block: SqueezeExcitation, u: Image) -> tuple[Image, dict[str, Image]]:
             for k, weight in enumerate(weights):
                 total += weight * hidden[k]
             s.append(1 / (1 + exp(-total)))
-        # Equation (4): x̃_c = s_c · u_c
-        output.append([[[s_c * value for value in row] for row in u_c] for s_c, u_c in zip(s, sample, strict=True)])
+        # Equation (4): y_c = s_c · x_c
+        output.append([[[s_c * value for value in row] for row in x_c] for s_c, x_c in zip(s, sample, strict=True)])
         gates.append([[[s_c]] for s_c in s])
     return output, {"channel": gates}
 

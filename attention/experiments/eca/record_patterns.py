@@ -1,8 +1,8 @@
 """Gates that follow one channel each, their own or another: `make record NAME=eca.patterns`.
 
-Seven gates are trained to open where the mean of a channel is positive (:func:`attention.lab.tasks.gate_patterns`, with
-64 channels): SE with three reductions, a full matrix, and ECA with three kernel sizes. Three tasks differ in one thing,
-where that channel stands in the list:
+Eight gates are trained to open where the mean of a channel is positive (:func:`attention.lab.tasks.gate_patterns`, with
+64 channels): SE with three reductions, a full matrix, a diagonal, and ECA with three kernel sizes. Three tasks
+differ in one thing, where that channel stands in the list:
 
 * ``own``: the gate's own channel.
 * ``permuted``: a channel that was drawn for it. Every gate still depends on one mean.
@@ -71,6 +71,4 @@ def one_run(budget: Budget, seed: int) -> dict[str, Any]:
 
 def summary(results: list[dict[str, Any]], budget: Budget) -> dict[str, Any]:
     """Put together what the record keeps: a comparison for each task."""
-    return {
-        task: Comparison.merge(Comparison.from_dict(each[task]) for each in results).to_dict() for task in TASKS
-    } | {"lr": LR}
+    return {task: Comparison.joined(each[task] for each in results).to_dict() for task in TASKS} | {"lr": LR}
