@@ -1,8 +1,8 @@
 """Gates that follow one channel each, their own or another: `make record NAME=eca.patterns`.
 
-Eight gates are trained to open where the mean of a channel is positive (:func:`attention.lab.tasks.gate_patterns`, with
-64 channels): SE with three reductions, a full matrix, a diagonal, and ECA with three kernel sizes. Three tasks
-differ in one thing, where that channel stands in the list:
+Seven gates are trained to open where the mean of a channel is positive (:func:`attention.lab.tasks.gate_patterns`, with
+64 channels): SE with three reductions, a full matrix, and ECA with three kernel sizes. Three tasks differ in one thing,
+where that channel stands in the list:
 
 * ``own``: the gate's own channel.
 * ``permuted``: a channel that was drawn for it. Every gate still depends on one mean.

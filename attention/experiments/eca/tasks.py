@@ -18,7 +18,7 @@ from attention.contract import Gate, Map, check_input, check_positive
 from attention.lab.tasks.gates import GateOf, gate_patterns
 from attention.lab.tasks.task import Task
 
-__all__ = ["KERNELS", "Diagonal", "FullMatrix", "arms", "assigned", "relabelled"]
+__all__ = ["KERNELS", "Diagonal", "FullMatrix", "arms", "assigned", "diagonal", "relabelled"]
 
 #: The kernel sizes that are tried: the formula's for 64 channels; three times as wide; and so wide that each gate sees
 #: all 64 channels.
@@ -109,9 +109,16 @@ def arms(channels: int = 64, kernels: Sequence[int] = KERNELS) -> dict[str, Call
     return {
         **{f"SE, r = {r}": partial(_gate, SqueezeExcitation, channels, r, bias=True) for r in (16, 4, 1)},
         "full matrix": partial(_gate, FullMatrix, channels),
-        "diagonal": partial(_gate, Diagonal, channels),
         **{f"ECA, k = {k}": partial(_gate, EfficientChannelAttention, channels, k) for k in kernels},
     }
+
+
+def diagonal(channels: int = 64) -> GateOf:
+    """Build the gates of :class:`Diagonal` as such a model.
+
+    :param channels: number of channels.
+    """
+    return _gate(Diagonal, channels)
 
 
 def _gate(block: Callable[..., Gate], channels: int, *options: int, **named: bool) -> GateOf:

@@ -1,7 +1,6 @@
 """The claims of the chapter on tasks that are small enough for seconds, eight seeds each: `make record NAME=se.claims`.
 
-* ``conditional``: without a block, wider, with a hidden layer behind the mean, with SE, and with SE's numbers added to
-  the channels where SE multiplies.
+* ``conditional``: without a block, wider, with a hidden layer behind the mean, and with SE.
 * ``waist``: gates that must follow 64 independent means, for each reduction, and for eight groups without a waist.
 * ``elsewhere``: the same where each gate must follow the mean of another channel.
 * ``together``: one gate open or eight, with softmax, with softmax and a learned factor, with sigmoid.
@@ -40,11 +39,6 @@ def se_reader() -> nn.Module:
     return tasks.reader(SqueezeExcitation(16, reduction=2))
 
 
-def added_reader() -> nn.Module:
-    """Build the same reader with the numbers added to their channels that SE multiplies them by."""
-    return tasks.reader(tasks.AddedExcitation(16, reduction=2))
-
-
 def _waist(reduction: int) -> Builder:
     return lambda: GateOf(SqueezeExcitation(64, reduction, bias=True))
 
@@ -61,7 +55,6 @@ EXPERIMENTS: dict[str, tuple[dict[str, Builder], Callable[[int], Task], int, flo
             "wider": partial(tasks.reader, channels=20),
             "hidden layer": partial(tasks.reader, hidden=16),
             "SE": se_reader,
-            "added": added_reader,
         },
         tasks.conditional_channel,
         200,
