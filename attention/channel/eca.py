@@ -28,7 +28,8 @@ class EfficientChannelAttention(Gate):
     with $z_c = 0$ outside the list of channels: a convolution along the channels, whose $k$ weights all channels share.
     (The paper writes $y$ for the means and $\omega$ for the gates.) The vector of means is never made shorter. The
     order of the channels matters: a gate sees the neighbours of its channel in the list, and no others. By default
-    $k = |\log_2(C)/\gamma + b/\gamma|_{\text{odd}}$, the odd number that is nearest, and of two that are equally near the larger one: 3 for 64 channels, 5 for 128 to 1024, 7 for 2048.
+    $k = |\log_2(C)/\gamma + b/\gamma|_{\text{odd}}$, the odd number that is nearest, and of two
+    that are equally near the larger one: 3 for 64 channels, 5 for 128 to 1024, 7 for 2048.
     This is the paper's equation (12), says the author (ECANet issue #24).
 
     :param channels: number of channels $C$ of the input and the output.

@@ -15,9 +15,8 @@ from attention import formulas, registry
 from attention.backbones.resnet import resnet50, small_resnet
 from attention.channel.eca import EfficientChannelAttention, kernel_size_for
 from attention.experiments.eca import record as networks
-from attention.experiments.eca import record_diagonal
+from attention.experiments.eca import record_diagonal, tasks
 from attention.experiments.eca import record_patterns as patterns
-from attention.experiments.eca import tasks
 from attention.lab import cost, record
 from attention.lab.comparison import Comparison
 from attention.lab.session import Budget
