@@ -17,18 +17,19 @@ torch.fx.wrap("rearrange")
 class EfficientChannelAttention(Gate):
     r"""Efficient Channel Attention (ECA): a gate for each channel, from the means of its $k$ neighbours in the list.
 
-    With $u_c \in \mathbb{R}^{H \times W}$ the channels of the input and $m = (k - 1)/2$,
+    With $x_c \in \mathbb{R}^{H \times W}$ the channels of the input and $m = (k - 1)/2$,
 
     $$
-    z_c = \frac{1}{HW} \sum_{i=1}^{H} \sum_{j=1}^{W} u_c(i, j), \qquad
-    \omega_c = \sigma\Big(\sum_{d=-m}^{m} w_d\, z_{c+d}\Big), \qquad
-    \tilde x_c = \omega_c\, u_c
+    z_c = \frac{1}{HW} \sum_{i=1}^{H} \sum_{j=1}^{W} x_c(i, j), \qquad
+    s_c = \sigma\Big(\sum_{d=-m}^{m} w_d\, z_{c+d}\Big), \qquad
+    y_c = s_c\, x_c
     $$
 
     with $z_c = 0$ outside the list of channels: a convolution along the channels, whose $k$ weights all channels share.
-    The vector of means is never made shorter. The order of the channels matters: a gate sees the neighbours of its
-    channel in the list, and no others. By default $k = |\log_2(C)/\gamma + b/\gamma|_{\text{odd}}$, the odd number
-    that is nearest, and of two that are equally near the larger one: 3 for 64 channels, 5 for 128 to 1024, 7 for 2048.
+    (The paper writes $y$ for the means and $\omega$ for the gates.) The vector of means is never made shorter. The
+    order of the channels matters: a gate sees the neighbours of its channel in the list, and no others. By default
+    $k = |\log_2(C)/\gamma + b/\gamma|_{\text{odd}}$, the odd number that is nearest, and of two
+    that are equally near the larger one: 3 for 64 channels, 5 for 128 to 1024, 7 for 2048.
     This is the paper's equation (12), says the author (ECANet issue #24).
 
     :param channels: number of channels $C$ of the input and the output.
@@ -61,22 +62,22 @@ class EfficientChannelAttention(Gate):
         self.maps = {"channel": Map("b c 1 1", "sigmoid", about="how much of this channel passes")}
         self.steps = {
             "z": Step("b c", "squeeze", "the mean of each channel"),
-            "omega": Step("b c", "excite", "how much of each channel passes", symbol=r"\omega"),
-            "y": Step("b c h w", "scale", "each channel times its gate", symbol=r"\tilde x"),
+            "s": Step("b c", "excite", "how much of each channel passes"),
+            "y": Step("b c h w", "scale", "each channel times its gate"),
         }
         self.conv = nn.Conv1d(1, 1, kernel_size, padding=kernel_size // 2, bias=False)
 
     def weights(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels 1 1"]:
-        r"""Compute the gates $\omega$, each in (0, 1).
+        r"""Compute the gates $s$, each in (0, 1).
 
-        :param x: the feature maps $u$, (batch, channels, height, width).
+        :param x: the feature maps $x$, (batch, channels, height, width).
         :returns: the gates, (batch, channels, 1, 1).
         """
         check_input(x, "b c h w", c=self.channels)
         z = self.step("z", x.mean((2, 3)))  # b c h w -> b c
         a = self.conv(rearrange(z, "b c -> b 1 c"))  # the channels are what the convolution runs along
-        omega = self.step("omega", rearrange(a, "b 1 c -> b c").sigmoid())
-        return rearrange(omega, "b c -> b c 1 1")
+        s = self.step("s", rearrange(a, "b 1 c -> b c").sigmoid())
+        return rearrange(s, "b c -> b c 1 1")
 
 
 def kernel_size_for(channels: int, gamma: int = 2, offset: int = 1) -> int:

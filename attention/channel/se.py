@@ -15,16 +15,16 @@ torch.fx.wrap("rearrange")
 class SqueezeExcitation(Gate):
     r"""Squeeze-and-Excitation (SE): a gate for each channel, computed from the means of all channels.
 
-    With $u_c \in \mathbb{R}^{H \times W}$ the channels of the input and $\delta$ the ReLU,
+    With $x_c \in \mathbb{R}^{H \times W}$ the channels of the input and $\delta$ the ReLU,
 
     $$
-    z_c = \frac{1}{HW} \sum_{i=1}^{H} \sum_{j=1}^{W} u_c(i, j), \qquad
+    z_c = \frac{1}{HW} \sum_{i=1}^{H} \sum_{j=1}^{W} x_c(i, j), \qquad
     s = \sigma(W_2\, \delta(W_1 z)), \qquad
-    \tilde x_c = s_c\, u_c
+    y_c = s_c\, x_c
     $$
 
     with $W_1 \in \mathbb{R}^{C/r \times C}$ and $W_2 \in \mathbb{R}^{C \times C/r}$: the paper's equations (2),
-    (3) and (4).
+    (3) and (4), in which the input is $u$ and the output $\tilde x$.
 
     :param channels: number of channels $C$ of the input and the output.
     :param reduction: the ratio $r$ by which the bottleneck is narrower than the input; it divides ``channels``.
@@ -53,7 +53,7 @@ class SqueezeExcitation(Gate):
         self.steps = {
             "z": Step("b c", "squeeze", "the mean of each channel"),
             "s": Step("b c", "excite", "how much of each channel passes"),
-            "y": Step("b c h w", "scale", "each channel times its gate", symbol=r"\tilde x"),
+            "y": Step("b c h w", "scale", "each channel times its gate"),
         }
         self.reduce = nn.Linear(channels, channels // reduction, bias=bias)
         self.expand = nn.Linear(channels // reduction, channels, bias=bias)
@@ -61,7 +61,7 @@ class SqueezeExcitation(Gate):
     def weights(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels 1 1"]:
         """Compute the gates $s$, each in (0, 1).
 
-        :param x: the feature maps $u$, (batch, channels, height, width).
+        :param x: the feature maps $x$, (batch, channels, height, width).
         :returns: the gates, (batch, channels, 1, 1).
         """
         check_input(x, "b c h w", c=self.channels)

@@ -164,7 +164,7 @@ def _reports_research(answer: Any) -> None:
     expect_research(answer, "Other neighbours need no other number of weights: what else did you change?")
 
 
-_CONV = equation("eca", 4, "ω_c = σ(Σ_d w_d z_{c+d}), z = 0 outside the list")
+_CONV = equation("eca", 4, "s_c = σ(Σ_d w_d z_{c+d}), z = 0 outside the list")
 
 EXERCISES = (
     Exercise(
@@ -178,7 +178,7 @@ EXERCISES = (
     Exercise(
         "eca.2",
         "The matrix behind the convolution",
-        f"{equation('eca', 3, 'ω_c = σ(Σ_d W_{c, c+d} z_{c+d})')}; and {_CONV}",
+        f"{equation('eca', 3, 's_c = σ(Σ_d w_{c, d} z_{c+d})')}; and {_CONV}",
         (_writes_the_matrix,),
         "Which entries of row c are not 0, and which of the k weights stands there?",
         "four sizes, also a kernel that is longer than the list; the weights are left alone.",
@@ -202,7 +202,7 @@ EXERCISES = (
     Exercise(
         "eca.5",
         "A start that changes nothing",
-        equation("eca", 5, "x̃_c = ω_c u_c"),
+        equation("eca", 5, "y_c = s_c x_c"),
         (_changes_nothing,),
         "What is the gate where all weights are 0, and what must it be multiplied by?",
         "the output equals the input at the start, the kernel gets a gradient, and acts once it has changed.",

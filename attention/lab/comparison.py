@@ -228,6 +228,14 @@ class Comparison:
         return cls(**(kept | {"runs": runs}))
 
     @classmethod
+    def joined(cls, kept: Iterable[dict[str, Any]]) -> "Comparison":
+        """Join what :meth:`to_dict` wrote down of comparisons that differ in their seeds alone, as runs of a record do.
+
+        :raises ValueError: as :meth:`merge`.
+        """
+        return cls.merge(map(cls.from_dict, kept))
+
+    @classmethod
     def merge(cls, parts: Iterable["Comparison"]) -> "Comparison":
         """Join comparisons of the same models and sizes, made with different seeds, into one.
 

@@ -16,7 +16,7 @@ from attention.lab.operations import CONVENTION, Operations
 from attention.lab.restore import untouched
 from attention.lab.tables import Table, table
 
-__all__ = ["CONVENTION", "Cost", "check", "count", "evaluate", "formula", "latex", "on_paper", "peak"]
+__all__ = ["CONVENTION", "Cost", "check", "count", "evaluate", "formula", "kept", "latex", "on_paper", "peak"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,25 @@ def peak(module: nn.Module, *inputs: Any, training: bool = False) -> int:
                 if outputs:  # where nothing is learned there is nothing to go back to
                     torch.autograd.grad(outputs, wanted, ones, allow_unused=True)
     return memory.peak
+
+
+def kept(module: nn.Module, *inputs: Any) -> int:
+    """Measure what a forward pass in training mode keeps for the backward pass.
+
+    :param module: any module; it is left as it was.
+    :param inputs: what its ``forward`` takes, the whole batch.
+    :returns: bytes of the tensors that are kept, each storage's largest once; parameters do not count.
+    """
+    own, found = {p.data_ptr() for p in module.parameters()}, {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        found[tensor.data_ptr()] = max(tensor.nbytes, found.get(tensor.data_ptr(), 0))
+        return tensor
+
+    with _running(module, training=True), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = module(*inputs)  # alive while it is counted: no place in memory is given away twice
+    del out
+    return sum(size for place, size in found.items() if place not in own)
 
 
 def on_paper(build: Callable[[], nn.Module], *shapes: tuple[int, ...]) -> Cost:

@@ -51,7 +51,7 @@ def picture() -> Picture:
         },
         name="SE",
         variants={name: like(kind, own, CHANNELS, reduction=2) for name, kind in others.items()},
-        symbols={"x": "u", "reduce": "W_1", "expand": "W_2"},
+        symbols={"reduce": "W_1", "expand": "W_2"},
         ranges={"x": (0, 1), "z": (0, 1), "y": (0, 1)},
         title="Squeeze-and-Excitation",
         about="Weights chosen by hand, not trained.",

@@ -15,10 +15,11 @@ from attention import formulas, registry
 from attention.backbones.resnet import resnet50, small_resnet
 from attention.channel.eca import EfficientChannelAttention, kernel_size_for
 from attention.experiments.eca import record as networks
+from attention.experiments.eca import record_diagonal, tasks
 from attention.experiments.eca import record_patterns as patterns
-from attention.experiments.eca import tasks
 from attention.lab import cost, record
 from attention.lab.comparison import Comparison
+from attention.lab.session import Budget
 from attention.lab.tasks import gate_patterns
 from tests.laws.laws import LAWS
 from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases
@@ -26,28 +27,28 @@ from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases
 Image = list[list[list[list[float]]]]
 
 
-def naive(block: EfficientChannelAttention, u: Image) -> tuple[Image, dict[str, Image]]:
+def naive(block: EfficientChannelAttention, x: Image) -> tuple[Image, dict[str, Image]]:
     """The mean of each channel, the weighted sum of its neighbours' means, the gate; one number at a time."""
     ((w,),) = block.conv.weight.tolist()
     half = len(w) // 2
     output, gates = [], []
-    for sample in u:
+    for sample in x:
         z = []
-        for u_c in sample:
+        for x_c in sample:
             total = 0.0
-            for row in u_c:
+            for row in x_c:
                 for value in row:
                     total += value
-            z.append(total / (len(u_c) * len(u_c[0])))
-        omega = []
+            z.append(total / (len(x_c) * len(x_c[0])))
+        s = []
         for c in range(len(z)):
             total = 0.0
             for d in range(-half, half + 1):
                 if 0 <= c + d < len(z):
                     total += w[d + half] * z[c + d]
-            omega.append(1 / (1 + exp(-total)))
-        output.append([[[gate * v for v in row] for row in u_c] for gate, u_c in zip(omega, sample, strict=True)])
-        gates.append([[[gate]] for gate in omega])
+            s.append(1 / (1 + exp(-total)))
+        output.append([[[gate * v for v in row] for row in x_c] for gate, x_c in zip(s, sample, strict=True)])
+        gates.append([[[gate]] for gate in s])
     return output, {"channel": gates}
 
 
@@ -300,6 +301,20 @@ def test_a_full_matrix_sees_every_channel() -> None:
         block(torch.randn(2, 5, 3, 4))
 
 
+def test_a_diagonal_sees_each_gates_own_channel() -> None:
+    """The paper's SE-Var2: σ(w_c z_c)."""
+    block, x = tasks.Diagonal(6), torch.randn(2, 6, 3, 4)
+    torch.testing.assert_close(block.weights(x)[..., 0, 0], (block.weight * x.mean((2, 3))).sigmoid())
+    assert [p.numel() for p in block.parameters()] == [6]
+    with pytest.raises(ValueError, match="received shape"):
+        block(torch.randn(2, 5, 3, 4))
+    smoke = Budget("smoke", torch.device("cpu"))
+    kept = record_diagonal.summary(
+        [record_diagonal.one_run(smoke, **run) for run in record_diagonal.runs(smoke)], smoke
+    )
+    assert [len(Comparison.from_dict(kept[name]).seeds) for name in record_diagonal.ASKED] == [2, 2]
+
+
 def test_the_widest_kernel_sees_all_channels() -> None:
     x = torch.randn(1, 64, 1, 1, requires_grad=True)
     for c in (0, 63):
@@ -391,26 +406,11 @@ def gated() -> nn.Module:
     return network
 
 
-def test_gates_by_a_rule(gated: nn.Module) -> None:
-    """The rule that changes nothing changes nothing; others do, and leave no trace."""
-    x = torch.rand(6, 1, 12, 12)
-    own = gated(x)
-    with networks.gated_by(gated, networks.gates_of):
-        torch.testing.assert_close(gated(x), own)
-    for rule in (networks.another_image, networks.always_the_mean, networks.in_another_order(0)):
-        with networks.gated_by(gated, rule):
-            assert not torch.allclose(gated(x), own)
-    assert torch.equal(gated(x), own)
-
-
-def test_each_rule_does_what_it_says() -> None:
+def test_gates_in_another_order_are_those_of_renamed_channels() -> None:
     x = torch.randn(4, 6, 2, 2)
     block, alone = EfficientChannelAttention(6, 3), EfficientChannelAttention(6, 1)
-    own = networks.gates_of(block, x)
-    assert torch.equal(networks.another_image(block, x)[1:], own[:-1])
-    torch.testing.assert_close(networks.always_the_mean(block, x), own.mean(0, keepdim=True))
     rule = networks.in_another_order(2)
-    assert not torch.allclose(rule(block, x), own)
+    assert not torch.allclose(rule(block, x), networks.gates_of(block, x))
     torch.testing.assert_close(rule(alone, x), networks.gates_of(alone, x))  # without neighbours there is no order
 
 

@@ -8,8 +8,9 @@ import torch
 from hypothesis import strategies as st
 from torch import nn
 
+from attention.backbones.resnet import small_resnet
 from attention.channel.se import SqueezeExcitation
-from attention.experiments.se import position, record_claims, record_position, tasks
+from attention.experiments.se import position, record_added, record_claims, record_gates, record_position, tasks
 from attention.experiments.se.gradients import relative_gradients
 from attention.lab import record
 from attention.lab.comparison import Comparison
@@ -20,20 +21,20 @@ from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases
 Image = list[list[list[list[float]]]]
 
 
-def naive(block: SqueezeExcitation, u: Image) -> tuple[Image, dict[str, Image]]:
+def naive(block: SqueezeExcitation, x: Image) -> tuple[Image, dict[str, Image]]:
     """Equations (2), (3) and (4) of the paper, one number at a time."""
     w1, w2 = block.reduce.weight.tolist(), block.expand.weight.tolist()
     b1 = [0.0] * len(w1) if block.reduce.bias is None else block.reduce.bias.tolist()
     b2 = [0.0] * len(w2) if block.expand.bias is None else block.expand.bias.tolist()
     output, gates = [], []
-    for sample in u:
-        z = []  # equation (2): z_c = 1 / (H W) · Σ_i Σ_j u_c(i, j)
-        for u_c in sample:
+    for sample in x:
+        z = []  # equation (2): z_c = 1 / (H W) · Σ_i Σ_j x_c(i, j)
+        for x_c in sample:
             total = 0.0
-            for row in u_c:
+            for row in x_c:
                 for value in row:
                     total += value
-            z.append(total / (len(u_c) * len(u_c[0])))
+            z.append(total / (len(x_c) * len(x_c[0])))
         hidden = []  # equation (3), inside: δ(W₁ z)
         for weights, offset in zip(w1, b1, strict=True):
             total = offset
@@ -46,8 +47,8 @@ def naive(block: SqueezeExcitation, u: Image) -> tuple[Image, dict[str, Image]]:
             for k, weight in enumerate(weights):
                 total += weight * hidden[k]
             s.append(1 / (1 + exp(-total)))
-        # Equation (4): x̃_c = s_c · u_c
-        output.append([[[s_c * value for value in row] for row in u_c] for s_c, u_c in zip(s, sample, strict=True)])
+        # Equation (4): y_c = s_c · x_c
+        output.append([[[s_c * value for value in row] for row in x_c] for s_c, x_c in zip(s, sample, strict=True)])
         gates.append([[[s_c]] for s_c in s])
     return output, {"channel": gates}
 
@@ -152,6 +153,13 @@ def test_grouped_gates_hear_their_own_group_only_and_cost_what_a_waist_of_four_c
     assert torch.equal(jacobian != 0, group[:, None] == group)
 
 
+def test_added_numbers_are_those_that_se_multiplies_by() -> None:
+    block, added = SqueezeExcitation(8, 2), tasks.AddedExcitation(8, 2)
+    added.load_state_dict(block.state_dict())
+    x = torch.randn(2, 8, 3, 4)
+    torch.testing.assert_close(added(x) - x, block.weights(x).expand_as(x))
+
+
 def test_softmax_gates_sum_to_their_factor() -> None:
     block, x = tasks.SoftmaxExcitation(16, learned=True), torch.randn(3, 16, 4, 5)
     with torch.no_grad():
@@ -219,6 +227,14 @@ def test_a_live_seed_gives_what_was_recorded() -> None:
         assert live.scores(name)[0] == pytest.approx(recorded.scores(name)[0], abs=0.02)
 
 
+def test_the_arms_of_the_first_task_were_recorded_alike() -> None:
+    """The arm SE stands in both records: with the same seeds it scores the same."""
+    first = Comparison.from_dict(record.load("se.claims")["experiment"]["conditional"])
+    second = Comparison.from_dict(record.load("se.added")["experiment"])
+    assert second.seeds == first.seeds
+    assert second.scores("SE") == pytest.approx(first.scores("SE"), abs=0.02)
+
+
 @pytest.mark.parametrize("script", [record_claims, record_position], ids=["claims", "position"])
 def test_a_recording_runs_and_keeps_every_arm(script: Any) -> None:
     smoke = Budget("smoke", torch.device("cpu"))
@@ -233,3 +249,43 @@ def test_a_recording_runs_and_keeps_every_arm(script: Any) -> None:
         assert list(gates) == ["branch", "trunk", "trunk, opened"]
         assert all(len(each) == 2 and len(each[0]) == 3 for each in gates.values())
         assert all(gate > 0.9 for seed in gates["trunk, opened"] for gate in seed)
+
+
+def test_the_recording_of_gates_runs_and_looks_at_every_block_before_and_after() -> None:
+    smoke = Budget("smoke", torch.device("cpu"))
+    kept = record_gates.summary([record_gates.one_run(smoke, **run) for run in record_gates.runs(smoke)], smoke)
+    assert len(kept["looked"]) == len(Comparison.from_dict(kept["comparison"]).seeds) == 2
+    for found in kept["looked"]:
+        assert found["start"] != found["trained"]
+        for when in ("start", "trained"):
+            assert [len(found[when][what]) for what in ("statistic", "gates")] == [2, 2]
+            assert all(0 <= share <= 1 for each in found[when].values() for share in each)
+        assert len(found["saturated"]) == len(found["directions"]) == 2
+        assert all(0 <= found[rule] <= 1 for rule in ("another image", "always the mean"))
+
+
+def test_the_recording_of_the_added_numbers_runs() -> None:
+    smoke = Budget("smoke", torch.device("cpu"))
+    kept = record_added.summary([record_added.one_run(smoke, **run) for run in record_added.runs(smoke)], smoke)
+    assert list(Comparison.from_dict(kept).names) == list(record_added.ARMS)
+
+
+def test_what_a_block_sees_and_gives_is_read_off_a_run() -> None:
+    model = small_resnet((8, 16), attention=lambda channels: SqueezeExcitation(channels, 2)).eval()
+    x, inputs = torch.rand(7, 1, 12, 12), []
+    blocks = [module for module in model.modules() if isinstance(module, SqueezeExcitation)]
+    for block in blocks:
+        block.register_forward_hook(lambda block, given, _: inputs.append(given[0]))
+    found = record_gates.seen(model, x)
+    assert len(found) == len(blocks) == 2
+    for block, given, (z, gate) in zip(blocks, inputs, found, strict=True):
+        torch.testing.assert_close(z.float(), given.mean((2, 3)))
+        torch.testing.assert_close(gate.float(), block.weights(given).flatten(1))
+
+
+def test_directions_are_counted() -> None:
+    """Logits that move along one axis and, a tenth as far, along another: 99% of the variance is in one direction."""
+    along, across = torch.randn(400), 0.1 * torch.randn(400)
+    logits = torch.stack([along, across, torch.zeros(400)], 1)
+    assert record_gates.directions(logits.sigmoid()) == 1
+    assert record_gates.directions(torch.stack([along, 10 * across, torch.zeros(400)], 1).sigmoid()) == 2

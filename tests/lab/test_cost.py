@@ -449,3 +449,20 @@ def test_bad_inputs() -> None:
         for run in (cost.count, cost.peak):
             with pytest.raises(ValueError, match="parameters or buffers without a shape"):
                 run(lazy, torch.rand(2, 4))
+
+
+def test_what_a_forward_pass_keeps_is_the_inputs_of_what_is_differentiated() -> None:
+    """What a gradient needs and no more: of a product the other factor, of a ReLU its output, of a sum nothing."""
+
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (x.cos() * (x * self.scale)).relu() + x
+
+    module, x = Scaled().eval(), torch.rand(3, 4, 5)
+    assert cost.kept(module, x) == 3 * x.numel() * 4  # x for the scale, cos x for the product, the ReLU's output
+    assert not module.training
+    assert cost.kept(Call(lambda x: x + 1), x) == 0

@@ -681,6 +681,15 @@ def test_by_class_draws_mean_gates_sorted(shown: list) -> None:
     assert f"late: {share} of the gates' variance lies between classes" in alt
 
 
+def test_by_class_leaves_channels_in_the_lists_order_and_numbers_them(shown: list) -> None:
+    gates = torch.tensor([[0.9, 0.1, 0.5, 0.2, 0.7], [0.8, 0.3, 0.5, 0.0, 0.6]])
+    maps.by_class(maps.class_means(gates, torch.tensor([0, 1])), ordered=False)
+    (ax, *_) = shown[-1][0].axes
+    assert torch.allclose(torch.tensor(ax.images[0].get_array().data).float(), gates)
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "2", "4"]
+    assert ax.get_xlabel() == "channel, in the order of the list"
+
+
 def test_by_class_keeps_limits_and_draws_one_block(shown: list) -> None:
     maps.by_class(maps.class_means(torch.rand(4, 3), torch.tensor([0, 1, 0, 1])), limits=(0, 1))
     (panel,) = [ax for ax in shown[0][0].axes if ax.images]

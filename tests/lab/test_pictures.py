@@ -123,7 +123,7 @@ def test_no_layer_before_a_bend_is_shut_on_the_first_input(name):
 
 def test_one_channel_of_eca_moves_three_gates_and_with_k_5_five():
     place = 3 * 16
-    assert [moved("eca", variant, "omega", place) for variant in ("k = 1", "k = 3", "k = 5")] == [1, 3, 5]
+    assert [moved("eca", variant, "s", place) for variant in ("k = 1", "k = 3", "k = 5")] == [1, 3, 5]
 
 
 def test_one_pass_of_criss_cross_attention_reaches_a_cross_and_two_reach_everything():

@@ -499,7 +499,7 @@ def test_summary_is_torchinfo():
 @pytest.mark.parametrize(
     ("name", "options", "expected"),
     [
-        ("se", {"reduction": 2}, {"z": ("z", "squeeze"), "s": ("s", "excite"), "y": (r"\tilde x", "scale")}),
+        ("se", {"reduction": 2}, {"z": ("z", "squeeze"), "s": ("s", "excite"), "y": ("y", "scale")}),
         ("dot_product", {}, {"A": ("A", "compare"), "Y": ("Y", "read")}),
         ("cbam", {"reduction": 2}, {"Mc": ("M_c", "channels"), "F2": ("F''", "positions")}),
     ],

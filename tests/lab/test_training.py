@@ -297,6 +297,7 @@ def test_parts_made_with_different_seeds_join_into_one():
     whole = compare({"a": small, "b": small}, toy, seeds=(0, 1, 2), steps=3)
     parts = [compare({"a": small, "b": small}, toy, seeds=(seed,), steps=3) for seed in (0, 1, 2)]
     joined = Comparison.merge(parts)
+    assert Comparison.joined(part.to_dict() for part in parts) == joined
     plain = [replace(c, runs=tuple(replace(r, seconds=0.0) for r in c.runs)) for c in (whole, joined)]
     assert plain[0] == plain[1]
     with pytest.raises(ValueError, match="share seeds"):

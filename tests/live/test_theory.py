@@ -102,7 +102,7 @@ def test_a_pixel_of_eca_moves_its_channel_and_those_beside_it(show: Any) -> None
         found = page.touched("x", channel * pixels)
         reach = range(max(0, channel - kernel // 2), min(channels, channel + kernel // 2 + 1))
         assert found["z"] == [channel]
-        assert found["omega"] == list(reach)
+        assert found["s"] == list(reach)
         assert found["y"] == [k for c in reach for k in range(c * pixels, (c + 1) * pixels)]
 
 

@@ -1,9 +1,11 @@
 """The solutions that a chapter prints are run as they stand, and pass their own checks."""
 
+import ast
 import re
 
 import pytest
 
+from tests.notebooks.looks import parsed
 from tools.chapters import chapters, read, tags
 
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -27,13 +29,19 @@ def test_there_are_solutions_with_code() -> None:
     assert len(solutions()) >= 3 * len(chapters())
 
 
+def _imports(source: str) -> str:
+    """Return the import statements of a cell."""
+    return "\n".join(ast.unparse(node) for node in parsed(source).body if isinstance(node, ast.Import | ast.ImportFrom))
+
+
 @pytest.mark.parametrize(("path", "code", "exercise"), solutions())
 def test_a_printed_solution_passes_its_check(path, code, exercise, capsys) -> None:
     cells = [cell for cell in read(path).cells if cell.cell_type == "code"]
     at = next(i for i, cell in enumerate(cells) if "setup" in tags(cell))
     namespace: dict = {}
-    imports = next(cell for cell in cells[at + 1 :] if "live" not in tags(cell))
-    exec(imports.source, namespace)  # the chapter's imports: a reader has nothing else at hand
+    for cell in cells[at + 1 :]:  # the chapter's imports: a reader has nothing else at hand
+        if "live" not in tags(cell):
+            exec(_imports(cell.source), namespace)
     exec(code, namespace)
     (asked,) = {m for cell in cells for m in re.findall(rf"^check\(\"{re.escape(exercise)}\".*\)$", cell.source, re.M)}
     result = eval(asked, namespace)

@@ -19,8 +19,6 @@ With ``ATTENTION_FASHION_MNIST`` set to a folder of the original files, the full
 """
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -33,6 +31,7 @@ from attention.channel.se import SqueezeExcitation
 from attention.contract import Attention
 from attention.lab.classes import class_means, class_share
 from attention.lab.comparison import Comparison
+from attention.lab.gating import Rule, always_the_mean, another_image, gated_by, gates_of
 from attention.lab.session import Budget
 from attention.lab.tasks.fashion import fashion_mnist
 from attention.lab.tasks.task import Task
@@ -45,6 +44,7 @@ CODE = [
     "attention/backbones/resnet.py",
     "attention/lab/training.py",
     "attention/lab/classes.py",
+    "attention/lab/gating.py",
     "attention/lab/tasks/fashion.py",
     "attention/data/fashion_mnist.npz.sha256",
 ]
@@ -80,9 +80,6 @@ LR = 3e-3
 REDUCTION = 4  # of SE
 ORDERS = 5  # random orders of the channels that a trained network is tried with
 DRAWS = 999  # random orders with which the neighbours of a block are compared
-
-#: A rule for the gates of a trained block: from the block and its input to what multiplies the input.
-Rule = Callable[[Attention, Tensor], Tensor]
 
 
 class Reordered(EfficientChannelAttention):
@@ -189,33 +186,6 @@ def likeness(model: nn.Module, x: Tensor) -> dict[str, dict[str, float]]:
     blocks = {name: block for name, block in model.named_modules() if isinstance(block, Reordered)}
     orders = {name.removesuffix(".attention"): block.order.cpu() for name, block in blocks.items()}
     return {name: alike(z, orders.get(name)) for name, z in means(model, x).items()}
-
-
-@contextmanager
-def gated_by(model: nn.Module, rule: Rule) -> Iterator[None]:
-    """Let a rule decide what the blocks of a model multiply their inputs by."""
-    blocks = [block for block in model.modules() if isinstance(block, Attention)]
-    hooks = [block.register_forward_hook(lambda b, inputs, _: inputs[0] * rule(b, *inputs)) for block in blocks]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def gates_of(block: Attention, x: Tensor) -> Tensor:
-    """The rule that changes nothing: the block's own gates."""
-    return block.attend(x)[1]["channel"]
-
-
-def another_image(block: Attention, x: Tensor) -> Tensor:
-    """The rule that gives each image the gates of the one before it, which is of another class."""
-    return gates_of(block, x).roll(1, 0)
-
-
-def always_the_mean(block: Attention, x: Tensor) -> Tensor:
-    """The rule that gives each image the mean of the gates of 500 images."""
-    return gates_of(block, x).mean(0, keepdim=True)
 
 
 def in_another_order(seed: int) -> Rule:
@@ -337,6 +307,6 @@ def summary(results: list[dict[str, Any]], budget: Budget) -> dict[str, Any]:
             "test": len(task.test[0]),
             "classes": task.labels,
         },
-        "comparison": Comparison.merge(Comparison.from_dict(each["comparison"]) for each in results).to_dict(),
+        "comparison": Comparison.joined(each["comparison"] for each in results).to_dict(),
         **{part: [each[part] for each in results] for part in parts},
     }

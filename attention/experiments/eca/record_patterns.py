@@ -71,6 +71,4 @@ def one_run(budget: Budget, seed: int) -> dict[str, Any]:
 
 def summary(results: list[dict[str, Any]], budget: Budget) -> dict[str, Any]:
     """Put together what the record keeps: a comparison for each task."""
-    return {
-        task: Comparison.merge(Comparison.from_dict(each[task]) for each in results).to_dict() for task in TASKS
-    } | {"lr": LR}
+    return {task: Comparison.joined(each[task] for each in results).to_dict() for task in TASKS} | {"lr": LR}

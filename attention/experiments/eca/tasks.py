@@ -18,7 +18,7 @@ from attention.contract import Gate, Map, check_input, check_positive
 from attention.lab.tasks.gates import GateOf, gate_patterns
 from attention.lab.tasks.task import Task
 
-__all__ = ["KERNELS", "FullMatrix", "arms", "assigned", "relabelled"]
+__all__ = ["KERNELS", "Diagonal", "FullMatrix", "arms", "assigned", "diagonal", "relabelled"]
 
 #: The kernel sizes that are tried: the formula's for 64 channels; three times as wide; and so wide that each gate sees
 #: all 64 channels.
@@ -26,7 +26,7 @@ KERNELS = (3, 9, 127)
 
 
 class FullMatrix(Gate):
-    r"""The gates :math:`\sigma(W z)` with a full matrix: each sees every channel, with weights of its own.
+    r"""The gates :math:`\sigma(W_1 z)` with a full matrix: each sees every channel, with weights of its own.
 
     The paper calls it SE-Var3, after SE, whose reduction and hidden layer it leaves out.
 
@@ -44,6 +44,27 @@ class FullMatrix(Gate):
         """Compute the gates, (batch, channels, 1, 1)."""
         check_input(x, "b c h w", c=self.channels)
         return rearrange(self.matrix(x.mean((2, 3))).sigmoid(), "b c -> b c 1 1")
+
+
+class Diagonal(Gate):
+    r"""The gates :math:`\sigma(w_c z_c)`: each from the mean of its own channel, with a weight of its own.
+
+    The paper calls it SE-Var2.
+
+    :param channels: number of channels :math:`C`; there are as many weights, and no bias.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        (self.channels,) = check_positive(channels=channels)
+        self.maps = {"channel": Map("b c 1 1", "sigmoid", about="how much of this channel passes")}
+        self.steps = {}
+        self.weight = nn.Parameter(torch.empty(self.channels).uniform_(-1, 1))  # as nn.Linear(1, …) starts
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Compute the gates, (batch, channels, 1, 1)."""
+        check_input(x, "b c h w", c=self.channels)
+        return rearrange((self.weight * x.mean((2, 3))).sigmoid(), "b c -> b c 1 1")
 
 
 def assigned(seed: int, channels: int = 64) -> Tensor:
@@ -90,6 +111,14 @@ def arms(channels: int = 64, kernels: Sequence[int] = KERNELS) -> dict[str, Call
         "full matrix": partial(_gate, FullMatrix, channels),
         **{f"ECA, k = {k}": partial(_gate, EfficientChannelAttention, channels, k) for k in kernels},
     }
+
+
+def diagonal(channels: int = 64) -> GateOf:
+    """Build the gates of :class:`Diagonal` as such a model.
+
+    :param channels: number of channels.
+    """
+    return _gate(Diagonal, channels)
 
 
 def _gate(block: Callable[..., Gate], channels: int, *options: int, **named: bool) -> GateOf:

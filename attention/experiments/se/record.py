@@ -218,7 +218,7 @@ def summary(results: list[dict[str, Any]], budget: Budget) -> dict[str, Any]:
             "test": len(task.test[0]),
             "classes": task.labels,
         },
-        "comparison": Comparison.merge(Comparison.from_dict(each["comparison"]) for each in results).to_dict(),
+        "comparison": Comparison.joined(each["comparison"] for each in results).to_dict(),
         "gates": {
             "shares": [each["looked"]["shares"] for each in results],
             "by class": gates_by_class(results[0]["looked"]),  # of the first seed

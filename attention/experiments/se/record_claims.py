@@ -97,7 +97,4 @@ def summary(results: list[dict[str, Any]], budget: Budget) -> dict[str, Any]:
     """Put together what the record keeps: a comparison for each experiment."""
     count = _SEEDS[budget.name]
     parts = [results[i : i + count] for i in range(0, len(results), count)]
-    return {
-        name: Comparison.merge(map(Comparison.from_dict, part)).to_dict()
-        for name, part in zip(EXPERIMENTS, parts, strict=True)
-    }
+    return {name: Comparison.joined(part).to_dict() for name, part in zip(EXPERIMENTS, parts, strict=True)}

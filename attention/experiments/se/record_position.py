@@ -99,7 +99,7 @@ def summary(results: list[dict[str, Any]], budget: Budget) -> dict[str, Any]:
     for name, part in (("normalised", results[:half]), ("not normalised", results[half:])):
         gated = part[0]["gates"]
         kept[name] = {
-            "comparison": Comparison.merge(Comparison.from_dict(each["comparison"]) for each in part).to_dict(),
+            "comparison": Comparison.joined(each["comparison"] for each in part).to_dict(),
             "gates": {arm: [each["gates"][arm] for each in part] for arm in gated},
         }
     return kept

@@ -14,6 +14,7 @@ from attention.lab.tasks.gates import with_means
 from attention.lab.tasks.task import Task
 
 __all__ = [
+    "AddedExcitation",
     "Grouped",
     "PerChannelScale",
     "SoftmaxExcitation",
@@ -30,24 +31,26 @@ _PERIOD = 4  # of the stripes, in pixels; it divides _SIZE, so stripes have mean
 
 
 def conditional_channel(seed: int = 0, *, train: int = 2000, test: int = 1000, noise: float = 0.3) -> Task:
-    """Channel A tells the class if the mean of channel B is high; if it is low, channel C does.
+    """Channel I tells the class if the mean of the mark is high; if it is low, channel II does.
 
-    A and C hold stripes, one of them horizontal and the other vertical, in the left half. B is bright or dark at the
-    right edge. The class is the direction of the stripes in A where B is bright, and in C where B is dark. All three
-    carry noise. The means of A and C are exactly 0, whatever their stripes: only the mean of B tells anything.
+    I and II hold stripes, one of them horizontal and the other vertical, in the left half. The channel between them,
+    the mark, is bright or dark at the right edge. The class is the direction of the stripes in I where the mark is
+    bright, and in II where it is dark. All three carry noise. The means of I and II are exactly 0, whatever their
+    stripes: only the mean of the mark tells anything.
 
-    *What must fail, and why.* Call ``a`` the arrangement (horizontal in A, or horizontal in C) and ``b`` the mark.
+    *What must fail, and why.* Call ``a`` the arrangement (horizontal in I, or horizontal in II) and ``b`` the mark.
     The class is ``a`` exclusive-or ``b``: knowing only one of the two leaves a fair coin. In :func:`reader`, no
     window of the convolution sees stripes and mark at once, and what the windows found is averaged and weighted, so
     without a block its decision is the sign of ``f(a) + g(b)``. Such a sum is right in at most three of the four
     cases, 75%, and cross-entropy, which is convex in ``f`` and ``g``, is least at ``f = g = 0``: 50%, chance. A
-    learned scale for each channel changes neither. A gate computed from the mean of B multiplies what A and C say.
+    learned scale for each channel changes neither. A gate computed from the mean of the mark multiplies what I and II
+    say. A product is not needed: :class:`AddedExcitation` adds, before the ReLU, and solves the task too.
 
     :param seed: the same seed gives the same data.
     :param train: number of training samples.
     :param test: number of test samples.
     :param noise: standard deviation of the noise; the stripes' and the mark's amplitude is 1.
-    :returns: the task; inputs are (samples, 3, 12, 24), the channels A, B, C; two classes.
+    :returns: the task; inputs are (samples, 3, 12, 24), the channels I, mark, II; two classes.
     """
     check_positive(train=train, test=test)
     generator = torch.Generator().manual_seed(seed)
@@ -57,27 +60,27 @@ def conditional_channel(seed: int = 0, *, train: int = 2000, test: int = 1000, n
         test=_conditional(test, noise, generator),
         classes=2,
         chance=0.5,
-        about="Channels A and C hold stripes, one horizontal and one vertical. If channel B is bright, the direction "
-        "in A is the class; if B is dark, the direction in C.",
+        about="Channels I and II hold stripes, one horizontal and one vertical. If the mark is bright, the direction "
+        "in I is the class; if it is dark, the direction in II.",
         labels=("horizontal", "vertical"),
-        channels=("A", "B", "C"),
+        channels=("I", "mark", "II"),
     )
 
 
 def _conditional(n: int, noise: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     # Every one of the four cases is equally frequent, to within one sample.
     case = torch.randperm(n, generator=generator) % 4
-    in_a, bright = case % 2, case // 2
+    in_first, bright = case % 2, case // 2
     x = noise * torch.randn(n, 3, _SIZE, 2 * _SIZE, generator=generator)
     x = x - x.mean((2, 3), keepdim=True)
     phase = 2 * torch.pi * torch.rand(n, 2, 1, generator=generator)
     wave = torch.sin(2 * torch.pi * torch.arange(_SIZE) / _PERIOD + phase)
     for channel, stripes in ((0, wave[:, 0]), (2, wave[:, 1])):
-        vertical = in_a == (1 if channel == 0 else 0)
+        vertical = in_first == (1 if channel == 0 else 0)
         lying, standing = stripes[:, :, None], stripes[:, None, :]
         x[:, channel, :, :_SIZE] += torch.where(vertical[:, None, None], standing, lying)
     x[:, 1, :, -_MARK:] += (2.0 * bright - 1)[:, None, None]
-    return x, torch.where(bright == 1, in_a, 1 - in_a)
+    return x, torch.where(bright == 1, in_first, 1 - in_first)
 
 
 def reader(block: nn.Module | None = None, *, channels: int = 16, hidden: int = 0) -> nn.Sequential:
@@ -126,6 +129,20 @@ class SoftmaxExcitation(SqueezeExcitation):
         """Compute the gates, (batch, channels, 1, 1), which sum to the factor."""
         gates = self.expand(self.reduce(x.mean((2, 3))).relu()).softmax(1)
         return rearrange(self.factor * gates, "b c -> b c 1 1")
+
+
+class AddedExcitation(SqueezeExcitation):
+    """The control without a product: what SE multiplies each channel by is added to it.
+
+    The numbers see the whole image, as SE's gates do, but they move all positions of a channel alike.
+
+    :param channels: number of channels.
+    :param reduction: as in SE; there are as many parameters.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add its number to each channel of (batch, channels, height, width)."""
+        return x + self.weights(x)
 
 
 class Grouped(SqueezeExcitation):

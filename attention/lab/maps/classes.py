@@ -17,18 +17,22 @@ def by_class(
     names: Sequence[str] | None = None,
     *,
     limits: tuple[float, float] | None = None,
+    ordered: bool = True,
     title: str = "",
     caption: str = "",
 ) -> None:
     """Show the mean gate of each class, a panel for each block: a row a class, a column a channel.
 
-    Channels are sorted by their mean over all samples. Where all rows look alike the block treats all classes alike;
-    above each panel stands the share of variance between classes. All panels share one scale.
+    Channels are sorted by their mean over all samples, or stand in the list's order. Where all rows look alike the
+    block treats all classes alike; above each panel stands the share of variance between classes. All panels share one
+    scale.
 
     :param blocks: what :func:`attention.lab.classes.class_means` returned for a block, or for several by name, in the
         order in which they are drawn; all of the same samples.
     :param names: the classes' names.
     :param limits: the values of the colour scale's ends; by default the smallest and largest value shown.
+    :param ordered: whether channels are sorted by their mean; else they stand as in the list, numbered from 0, where
+        their neighbours mean something.
     :param title: a title for the figure.
     :param caption: what is to be seen, below the figure.
     :raises TypeError: for anything but class means.
@@ -54,15 +58,15 @@ def by_class(
     height = 1.3 + len(blocks) * (0.4 + 0.185 * len(present))
     fig, axes = style.figure(len(blocks), 1, height=height, squeeze=False)
     for ax, (block, each) in zip(axes[:, 0], blocks.items(), strict=True):
-        columns = _over_all(each).argsort(stable=True)
+        columns = _over_all(each).argsort(stable=True) if ordered else torch.arange(each.means.shape[1])
         drawn = ax.imshow(means[block][:, columns].numpy(), cmap=style.HEAT, vmin=low, vmax=high, aspect="auto")
         share = f"{100 * each.share:.0f}% of variance between classes"
         ax.set_title(f"{block}: {share}" if block else share, loc="left", fontsize=10.5)
         ax.set_yticks(range(len(present)), seen, fontsize=9.5)
-        ax.set_xticks([])
+        ax.set_xticks([] if ordered else [0, len(columns) // 2, len(columns) - 1])
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
-    axes[-1, 0].set_xlabel("channels, sorted by their mean")
+    axes[-1, 0].set_xlabel("channels, sorted by their mean" if ordered else "channel, in the order of the list")
     colour_bar(fig, drawn, "mean gate")
     if title:
         fig.suptitle(title, fontsize=12)
