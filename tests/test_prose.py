@@ -426,15 +426,59 @@ def test_the_figures_of_resnet_50_are_right() -> None:
     assert "the first takes {:.2f} G multiply–adds and version 1.5 takes {:.2f} G".format(*counts) in NOTATION
 
 
-def test_the_glossary_gives_every_term_in_both_languages() -> None:
+def glossary() -> dict[str, tuple[str, str]]:
+    """Return each term of the glossary: the line of its Chinese words, and its definition."""
     blocks = re.findall(r"^:::\{glossary\}\n(.*?)^:::", GLOSSARY, re.MULTILINE | re.DOTALL)
-    items = [item for block in blocks for item in re.split(r"\n\n", block.strip())]
-    terms = [item.partition("\n")[0] for item in items]
-    assert len(terms) >= 60
-    assert len(set(terms)) == len(terms)
+    items = [item.strip() for block in blocks for item in re.split(r"\n\n(?=\S)", block)]
+    found = {}
     for item in items:
-        definition = item.partition("\n")[2]
-        assert re.match(r'  <span lang="zh-Hans">[^<]*[\u4e00-\u9fff][^<]*</span> · ', definition), item
-        marked = "".join(re.findall(r'<span lang="zh-Hans">([^<]*)</span>', item))
-        assert re.findall(r"[\u4e00-\u9fff]", item) == re.findall(r"[\u4e00-\u9fff]", marked), item
-        assert definition.rstrip()[-1] in ".?)", item
+        term, words, definition = re.fullmatch(r"(\S.*)\n  (\S.*)\n\n  (\S.*)", item, re.DOTALL).groups()
+        assert term not in found, term
+        found[term] = words, " ".join(definition.split())
+    return found
+
+
+def test_the_glossary_gives_every_term_in_both_scripts() -> None:
+    assert len(glossary()) >= 110
+    simplified, traditional = r'<span lang="zh-Hans">[^<]+</span>', r'<span lang="zh-Hant">[^<]+</span>(?:\\\*)?'
+    for term, (words, definition) in glossary().items():
+        end = rf"(?:{traditional}(?: \(our own words\))?|in Taiwan the English word)"
+        assert re.fullmatch(rf"{simplified} · {end}", words), (term, words)
+        assert definition[-1] in ".?)", term
+        unmarked = re.sub(r'<span lang="zh-Han[st]">[^<]*</span>', "", f"{words} {definition}")
+        assert not re.search(r"[\u4e00-\u9fff]", unmarked), term
+    assert "asterisk (\\*)" in GLOSSARY.partition(":::")[0]
+
+
+#: Characters of the glossary that differ between the scripts: Simplified, then Traditional.
+DIFFERENT = (
+    "图统计门关键数类视觉残归简单软应随机权积层带离变换频识络参训练过拟头缩点询补组连场语义检测标双线损种优",
+    "圖統計門關鍵數類視覺殘歸簡單軟應隨機權積層帶離變換頻識絡參訓練過擬頭縮點詢補組連場語義檢測標雙線損種優",
+)
+
+
+def test_each_script_is_marked_as_what_it_is() -> None:
+    differ = [pair for pair in zip(*DIFFERENT, strict=True) if len(set(pair)) == 2]
+    for script, own, other in (("Hans", 0, 1), ("Hant", 1, 0)):
+        written = set("".join(re.findall(rf'<span lang="zh-{script}">([^<]*)</span>', GLOSSARY)))
+        assert not written & {pair[other] for pair in differ}
+        assert len(written & {pair[own] for pair in differ}) > 25
+
+
+def test_words_that_mislead_a_reader_of_chinese_are_told() -> None:
+    told = {term: " ".join(parts) for term, parts in glossary().items()}
+    assert "eigenvector" in told["feature vector"]
+    assert "significance" in told["saliency"]
+    assert "cross-attention" in told["criss-cross attention"]
+    assert "deep" in told["depthwise convolution"]
+    assert "正则化" in told["batch normalisation"]
+    assert "change places" in told["row, column"]
+
+
+def test_the_glossary_and_the_registry_name_alike() -> None:
+    """A mechanism that is in both has the registry's word first."""
+    words = {term: parts[0] for term, parts in glossary().items()}
+    pairs = {"Squeeze-and-Excitation": "se", "selective kernel": "sk", "criss-cross attention": "ccnet"}
+    for term, name in (pairs | {"additive attention": "additive"}).items():
+        assert f'<span lang="zh-Hans">{entries()[name].chinese["simplified"]}' in words[term]
+        assert ("zh-Hant" not in words[term]) or "\\*" in words[term] or entries()[name].chinese.get("traditional")
