@@ -426,6 +426,24 @@ def test_the_figures_of_resnet_50_are_right() -> None:
     assert "the first takes {:.2f} G multiply–adds and version 1.5 takes {:.2f} G".format(*counts) in NOTATION
 
 
+def test_the_notation_tells_what_the_paper_of_each_chapter_writes() -> None:
+    own, _, told = NOTATION.partition("(notation-chapters)=")[2].partition("(notation-papers)=")
+    written = {entry.short for entry in chapters() if entry.ready}
+    named = [set(re.findall(r"^\| (?!Chapter)([A-Z][^|]+) \|", part, re.M)) for part in (own, told.split("\n## ")[1])]
+    assert named == [written, written]
+
+
+def test_a_letter_stands_once_on_the_page_on_notation() -> None:
+    """Among the symbols that all chapters share; those of one chapter are none of them."""
+    shared, _, own = NOTATION.partition("(notation-papers)=")[0].partition("(notation-chapters)=")
+    symbols = [re.findall(r"\$([^$]+)\$", row) for row in re.findall(r"^\| (\$[^|]*) \|", shared, re.MULTILINE)]
+    named = [symbol for row in symbols for symbol in row]
+    assert len(named) > 20
+    assert len(set(named)) == len(named)
+    theirs = re.findall(r"^\| [^|]+ \| ([^|]+) \|", own, re.MULTILINE)
+    assert not set(named) & {symbol for row in theirs for symbol in re.findall(r"\$([^$]+)\$", row)}
+
+
 def glossary() -> dict[str, tuple[str, str]]:
     """Return each term of the glossary: the line of its Chinese words, and its definition."""
     blocks = re.findall(r"^:::\{glossary\}\n(.*?)^:::", GLOSSARY, re.MULTILINE | re.DOTALL)
