@@ -81,8 +81,8 @@ def idea() -> Figure:
     fig, axes = canvas(top + step * len(values["z"]) + 2)
     left = _columns_of_idea(tile)
     heads = (
-        (left["input"], "left", "features", "one map\na channel"),
-        (left["statistic"], "left", "statistic", "the mean\nof each map"),
+        (left["input"], "left", "features", "one map\nper channel"),
+        (left["statistic"], "left", "statistic", "mean per map;\nlargest = full"),
         (169.0, "center", "", "a small\nnetwork"),
         (left["weights"], "left", "weights", "between\n0 and 1"),
         (PHONE - 8.0, "right", "reweighted", "each map\n× its weight"),
@@ -288,7 +288,7 @@ def _frame(axes: Axes, status: str, left: float, top: float, width: float, heigh
 # --- the social card ----------------------------------------------------------------------------------------------
 
 CARD_TITLE = "Attention, Block by Block"
-CARD_LINES = ("Attention in convolutional networks,", "derived, built, drawn, tested and put to work")
+CARD_LINES = ("Attention in convolutional networks,", "one mechanism at a time, in code that runs")
 
 
 def card() -> Figure:

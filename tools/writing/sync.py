@@ -1,7 +1,7 @@
 """Write everything that is stated in one place and shown in several.
 
 From ``attention/mechanisms.toml``, ``settings.toml`` and the package's version: every chapter's card and set-up cell,
-the README's table of chapters, the package's stub for type checkers, the table of what works with what, the pages of
+the README's table of chapters and how many there are, the package's stub for type checkers, the table of what works with what, the pages of
 published costs, of numbers that circulate, of comparisons, of maps and of laws, the page, the drawing and the live
 picture of each block that has no chapter yet, and the addresses in ``pyproject.toml`` and ``CITATION.cff``. With
 ``--check`` it writes nothing and says what is not current.
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import nbformat
@@ -50,6 +51,7 @@ CONTENTS = ("# blocks: begin", "# blocks: end")
 #: What Colab's form of the set-up cell is called.
 SETUP_TITLE = "Set up: install the package, look for a GPU"
 TABLE = ("<!-- chapters: begin -->", "<!-- chapters: end -->")
+COUNTED = ("<!-- counted: begin -->", "<!-- counted: end -->")
 SETUP = """\
 # In Colab this installs the book's package and three small ones that Colab
 # lacks; elsewhere it installs nothing.
@@ -214,9 +216,31 @@ def table(where: Settings) -> str:
     return "\n".join(lines)
 
 
+def counted() -> str:
+    """Say in a paragraph how many mechanisms there are, and what there is of each."""
+    found = registry.chapters()
+    count = {status: sum(entry.status == status for entry in found) for status in registry.STATUSES}
+    years = [entry.year for entry in found]
+    parts = {
+        "ready": "{} have a chapter",
+        "block": "{} have a tested block and a page with its equations",
+        "planned": "{} are planned",
+    }
+    told = [said.format(count[status]) for status, said in parts.items() if count[status]]
+    listed = told[0] if len(told) == 1 else f"{', '.join(told[:-1])}, and {told[-1]}"
+    return fill(f"The book is about {len(found)} mechanisms, from {min(years)} to {max(years)}. Of these, {listed}.", 119)
+
+
 def readme(root: Path, where: Settings) -> str:
-    """Return the README with a current table of chapters."""
-    return between((root / "README.md").read_text(encoding="utf-8"), TABLE, table(where), "README.md")
+    """Return the README with a current table of chapters, and current numbers."""
+    new = between((root / "README.md").read_text(encoding="utf-8"), TABLE, table(where), "README.md")
+    return between(new, COUNTED, counted(), "README.md")
+
+
+def intro(root: Path) -> str:
+    """Return the first page of the book with current numbers."""
+    name = "book/intro.md"
+    return between((root / name).read_text(encoding="utf-8"), COUNTED, counted(), name)
 
 
 def lines(root: Path, name: str, values: dict[str, str]) -> str:
@@ -319,6 +343,7 @@ def wanted(root: Path) -> Iterator[tuple[Path, Callable[[], str]]]:
         yield root / THUMBNAILS / f"{name}.svg", partial(thumbnail, name)
     yield root / "_toc.yml", partial(contents, root)
     yield root / "README.md", partial(readme, root, where)
+    yield root / "book" / "intro.md", partial(intro, root)
     links = {"Homepage = ": where.site, "Repository = ": where.repository}
     yield root / "pyproject.toml", partial(lines, root, "pyproject.toml", links)
     cited = {"url: ": where.site, "repository-code: ": where.repository, "version: ": attention.__version__}
