@@ -295,6 +295,7 @@ def test_the_worked_gate_is_right(run: Callable[[Path], dict[str, Any]]) -> None
 def test_the_worked_read_is_right(run: Callable[[Path], dict[str, Any]]) -> None:
     """The table, the text and the code have the numbers of the live picture's *looks up*."""
     told, result = section(IDEA, "A read you can compute by hand"), run(ROOT / "book" / "idea.md")
+    assert next(iter(idea_query.picture().presets)) == "looks up", "it opens on these numbers"
     q, keys, values, tau = (given[0] for given in idea_query.picture().presets["looks up"])
     for name, given in (("q", q), ("keys", keys), ("values", values[:, 0])):
         torch.testing.assert_close(result[name].double(), given, rtol=0, atol=1e-7)
@@ -310,7 +311,7 @@ def test_the_worked_read_is_right(run: Callable[[Path], dict[str, Any]]) -> None
     assert len(rows) == len(keys)
     assert f"| Sum | | | | | {exponentials.sum().item():.2f} | 1.00 |" in told
     soft = (weights @ values).item()
-    assert f"The read is $c \\approx {soft:.2f}$" in told
+    assert f"The read is $o \\approx {soft:.2f}$" in told
     assert soft == pytest.approx(result["soft"].item(), abs=1e-6)
     assert result["hard"].item() in result["values"].tolist()
     warmer = ", ".join(f"{weight:.2f}" for weight in scores.softmax(0).tolist())

@@ -1,10 +1,10 @@
 """Write everything that is stated in one place and shown in several.
 
 From ``attention/mechanisms.toml``, ``settings.toml`` and the package's version: every chapter's card and set-up cell,
-the README's table of chapters and how many there are, the package's stub for type checkers, the table of what works with what, the pages of
-published costs, of numbers that circulate, of comparisons, of maps and of laws, the page, the drawing and the live
-picture of each block that has no chapter yet, and the addresses in ``pyproject.toml`` and ``CITATION.cff``. With
-``--check`` it writes nothing and says what is not current.
+the README's table of chapters, the numbers of what there is, the package's stub for type checkers, the table of what
+works with what, the pages of published costs, of numbers that circulate, of comparisons, of maps and of laws, the page,
+the drawing and the live picture of each block that has no chapter yet, and the addresses in ``pyproject.toml`` and
+``CITATION.cff``. With ``--check`` it writes nothing and says what is not current.
 """
 
 import argparse
@@ -228,7 +228,9 @@ def counted() -> str:
     }
     told = [said.format(count[status]) for status, said in parts.items() if count[status]]
     listed = told[0] if len(told) == 1 else f"{', '.join(told[:-1])}, and {told[-1]}"
-    return fill(f"The book is about {len(found)} mechanisms, from {min(years)} to {max(years)}. Of these, {listed}.", 119)
+    return fill(
+        f"The book is about {len(found)} mechanisms, from {min(years)} to {max(years)}. Of these, {listed}.", 119
+    )
 
 
 def readme(root: Path, where: Settings) -> str:

@@ -30,10 +30,10 @@ class Mechanisms(SphinxDirective):
     """Show the mechanisms in one of four forms.
 
     ``:cards:``: a large card for each chapter that is written, with a picture, a name and a sentence; then, folded, a
-    small one for each other mechanism, by family. ``:map:``: what they weigh from left to right, the years from top to bottom; what the directive holds is
-    the caption. ``:api:``: a table of the blocks: the name that ``create`` takes, the class, the maps.
-    ``:when:``: a table of what speaks for a mechanism, what against it, and what to take instead, for those of which
-    the registry says so.
+    small one for each other mechanism, by family. ``:map:``: what they weigh from left to right, the years from top to
+    bottom; what the directive holds is the caption. ``:api:``: a table of the blocks: the name that ``create`` takes,
+    the class, the maps. ``:when:``: a table of what speaks for a mechanism, what against it, and what to take instead,
+    for those of which the registry says so.
     """
 
     has_content = True
