@@ -384,6 +384,18 @@ def test_the_timeline_draws_every_step_once_and_the_year_of_the_registry(monkeyp
 # The choice
 
 
+def test_the_five_lines_lead_to_every_family_with_a_chapter() -> None:
+    rows = re.findall(r"^\| (?!What|:)(.*) \|$", section(CHOOSING, "In five lines"), re.MULTILINE)
+    assert len(rows) == 5
+    named = [re.findall(r"\[([^\]]+)\]\(([^)]+)\)", row) for row in rows]
+    shorts = {entry.short: entry for entry in entries().values()}
+    for links in named:
+        assert shorts[links[0][0]].ready, "a chapter first"
+        for short, target in links:
+            assert target.rpartition(".")[0].removeprefix("../") in {shorts[short].page, f"blocks/{shorts[short].name}"}
+    assert {shorts[links[0][0]].family for links in named} == {entry.family for entry in chapters() if entry.ready}
+
+
 def test_mechanisms_are_filed_as_the_table_says() -> None:
     rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| [^|]+ \|", section(CHOOSING, "Others file them elsewhere"), re.M)
     filed = {name: here for names, here in rows[1:] for name in names.split(", ") if not name.startswith(":")}
