@@ -2,9 +2,9 @@
 
 From ``attention/mechanisms.toml``, ``settings.toml`` and the package's version: every chapter's card and set-up cell,
 the README's table of chapters, the numbers of what there is, the package's stub for type checkers, the table of what
-works with what, the pages of published costs, of numbers that circulate, of comparisons, of maps and of laws, the page,
-the drawing and the live picture of each block that has no chapter yet, and the addresses in ``pyproject.toml`` and
-``CITATION.cff``. With ``--check`` it writes nothing and says what is not current.
+works with what, the pages of published costs, of numbers that circulate, of comparisons, of maps, of laws and of
+courses, the page, the drawing and the live picture of each block that has no chapter yet, and the addresses in
+``pyproject.toml`` and ``CITATION.cff``. With ``--check`` it writes nothing and says what is not current.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import attention
 from attention import registry
 from attention.registry import FAMILIES, KINDS, Entry, entries
 from tools.chapters import CARD, ROOT, SETUP_TAGS, Settings, notebook_path, read, settings, tags, text, written
-from tools.writing import catching, circulating, comparing, costs, explaining, reading
+from tools.writing import catching, circulating, comparing, costs, courses, explaining, reading
 from tools.writing.markers import Stale, between
 from tools.writing.pages import (
     BLOCKS,
@@ -333,7 +333,7 @@ def wanted(root: Path) -> Iterator[tuple[Path, Callable[[], str]]]:
     yield root / "book" / "api" / "works.md", partial(works, root)
     yield root / costs.PAGE, partial(costs.page, root)
     yield root / circulating.PAGE, partial(circulating.page, root)
-    for told in (comparing, explaining, catching):
+    for told in (comparing, explaining, catching, courses):
         yield root / told.PAGE, partial(comparing.parts, root, told.PAGE, told.PARTS)
     for entry in built():
         yield root / DRAWINGS / f"{entry.name}.svg", lambda name=entry.name: drawn(name).wide
