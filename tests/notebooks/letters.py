@@ -12,8 +12,10 @@ __all__ = ["letters_of", "written"]
 _ACCENT = re.compile(r"\\(tilde|hat|bar|mathbf|mathcal|boldsymbol)\s*\{?\s*(\\[a-zA-Z]+|[A-Za-z])\s*\}?")
 #: What is set in letters and is none: colours, words, names of functions and of environments, the real numbers.
 _WORDS = re.compile(
-    r"\\(?:textcolor|text|operatorname|mathrm|begin|end|label|htmlClass)\s*\{[^{}]*\}|\\mathbb\s*\{?\s*[R1]\s*\}?"
+    r"\\(?:textcolor|text|operatorname|mathrm|begin|end)\s*\{[^{}]*\}|\\mathbb\s*\{?\s*[R1]\s*\}?|[_^]\{[a-z]{2,}\}"
 )
+#: What marks a paragraph, or a table, whose formulas are a paper's own.
+_THEIRS = re.compile(r"paper writes|^\|.*\{cite", re.IGNORECASE | re.MULTILINE)
 _GREEK = re.compile(
     r"\\((?:var)?(?:alpha|beta|gamma|delta|epsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|phi|chi|psi"
     r"|omega)|Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Phi|Psi|Omega|ell)(?![a-zA-Z])"
@@ -37,7 +39,7 @@ def written(source: str) -> list[str]:
     source = re.sub(r"```.*?```|`[^`\n]*`|<!--.*?-->", "", source, flags=re.DOTALL)
     found = re.findall(r"\$\$(.+?)\$\$", source, re.DOTALL)
     paragraphs = re.split(r"\n\s*\n", re.sub(r"\$\$.+?\$\$", "", source, flags=re.DOTALL))
-    ours = (part for part in paragraphs if "paper writes" not in " ".join(part.split()).lower())
+    ours = (part for part in paragraphs if not _THEIRS.search(re.sub(r"\n(?!\|)", " ", part)))
     return found + [tex for part in ours for tex in re.findall(r"(?<![\\$])\$([^$]+?)\$", part)]
 
 
@@ -52,14 +54,15 @@ def _explained(page: str, short: str) -> set[str]:
 
 @rule
 def notation(chapter: Chapter) -> Iterator[str]:
-    """Formulas have the letters of the page on notation, and a weight matrix has an index."""
+    """Formulas have the letters of the page on notation, and a matrix has an index; exercises may have others."""
     if chapter.name in OLD:
         return
     entry = entries().get(chapter.name)
     page = (chapter.root / "book" / "notation.md").read_text(encoding="utf-8")
     known = _explained(page, entry.short if entry else "")
+    exercises = chapter.section("Exercises")
     for place, source in chapter.prose:
-        if CARD[0] in source:
+        if CARD[0] in source or place in exercises:
             continue
         for tex in written(source):
             for letter in sorted(letters_of(tex) - known):

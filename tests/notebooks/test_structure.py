@@ -307,8 +307,9 @@ def test_names_that_a_cell_binds_and_needs(source: str, binds: set[str], needs: 
     [
         (r"\textcolor{#1f6fb2}{\tilde x}_c = s_c\, x_c", {r"\tilde x", "c", "s", "x"}),
         (r"\operatorname{softmax}(W_q x) \in \mathbb{R}^{H' \times W'}", {"W", "q", "x", "H"}),
-        (r"\sum_{j=1}^N \alpha_{ij}\, v_j + \log_2 C + z^{\text{avg}}", {r"\alpha", "N", "i", "j", "v", "C", "z"}),
+        (r"\sum_{j=1}^N \alpha_{ij}\, v_j + \log_2 C + z^{\text{avg}}", {r"\alpha", "N", "j", "v", "C", "z"}),
         (r"\mathcal{B}(\hat{a}), \varepsilon \ge \tfrac12", {r"\mathcal B", r"\hat a", r"\varepsilon"}),
+        (r"\textcolor{#2e7d4f}{z^{avg}_c}, |t|_{odd}", {"z", "c", "t"}),
     ],
 )
 def test_letters_of_a_formula(tex: str, found: set[str]) -> None:
@@ -317,7 +318,12 @@ def test_letters_of_a_formula(tex: str, found: set[str]) -> None:
 
 def test_formulas_that_are_a_papers_are_not_ours() -> None:
     text = "Ours is $x$.\n\nThe paper\nwrites $u$ and $v$.\n\n`$a$` and\n\n$$\ny\n$$ (label)"
+    text += "\n\n| Here | In {cite:t}`key` |\n|:--|:--|\n| $q$ | $\\theta$ |"
     assert letters.written(text) == ["\ny\n", "x"]
+
+
+def test_an_exercise_may_have_letters_of_its_own(broken) -> None:
+    assert "notation" not in broken(_in_exercise("Do it.", "Do it with $D$."))
 
 
 @pytest.mark.parametrize("fine", ["$W$ columns", "$HW$", "$H, W$", "$N = H W$", "$W_1 z$", "$W / 2$", "$C H W$"])

@@ -22,7 +22,7 @@ COPIED = (
     "book/api/works.md",
     "book/published.md",
     "book/circulating.md",
-    *("book/statistics.md", "book/explanation.md", "book/own_block.md"),
+    *("book/intro.md", "book/statistics.md", "book/explanation.md", "book/own_block.md", "book/teaching.md"),
 )
 
 

@@ -7,9 +7,9 @@ from graphlib import CycleError, TopologicalSorter
 import pytest
 
 from attention.registry import chapters, entries
-from tools.chapters import ROOT
+from tools.chapters import ROOT, read
 from tools.teaching import assignments
-from tools.writing import courses, figures
+from tools.writing import courses, figures, reading
 
 TEXT = (ROOT / courses.PAGE).read_text(encoding="utf-8")
 
@@ -48,6 +48,16 @@ def test_every_chapter_and_every_assignment_has_its_week() -> None:
     blocks = [name for week in courses.WEEKS for name in week.blocks]
     assert all(entries()[name].status == "block" for name in blocks)
     assert len(set(blocks)) == len(blocks)
+
+
+def test_the_plan_has_the_time_and_the_exercises_of_each_chapter() -> None:
+    for entry in chapters():
+        path = ROOT / f"{entry.document}.ipynb"
+        if entry.ready:
+            count = path.read_text(encoding="utf-8").count("{exercise} ")
+            assert (
+                f"[{entry.short}](../{entry.document}.ipynb): {reading.minutes(read(path))} minutes, {count} ex" in TEXT
+            )
 
 
 def test_the_assignment_on_eca_is_due_before_its_chapter() -> None:
