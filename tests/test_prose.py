@@ -259,10 +259,16 @@ def test_each_question_before_a_map_is_believed_has_a_call_that_runs() -> None:
     assert 0 <= answers["5"] <= 1
 
 
-def test_the_number_of_chapters_is_right() -> None:
-    assert len(chapters()) == 26
-    years = [entry.year for entry in chapters()]
-    assert f"twenty-six mechanisms, from {min(years)} to {max(years)}" in INTRO
+@pytest.mark.parametrize("page", ["README.md", "book/intro.md"])
+def test_the_first_pages_claim_what_there_is(page: str) -> None:
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    found = chapters()
+    years = [entry.year for entry in found]
+    assert f"about {len(found)} mechanisms, from {min(years)} to {max(years)}." in text
+    for status, words in {"ready": "have a chapter", "block": "have a tested block", "planned": "are planned"}.items():
+        count = sum(entry.status == status for entry in found)
+        assert (f"{count} {words}" in text) == (count > 0)
+    assert not re.search(r"\bproves?\b|[Tt]wenty", text)
 
 
 def section(page: str, heading: str) -> str:
@@ -289,6 +295,7 @@ def test_the_worked_gate_is_right(run: Callable[[Path], dict[str, Any]]) -> None
 def test_the_worked_read_is_right(run: Callable[[Path], dict[str, Any]]) -> None:
     """The table, the text and the code have the numbers of the live picture's *looks up*."""
     told, result = section(IDEA, "A read you can compute by hand"), run(ROOT / "book" / "idea.md")
+    assert next(iter(idea_query.picture().presets)) == "looks up", "it opens on these numbers"
     q, keys, values, tau = (given[0] for given in idea_query.picture().presets["looks up"])
     for name, given in (("q", q), ("keys", keys), ("values", values[:, 0])):
         torch.testing.assert_close(result[name].double(), given, rtol=0, atol=1e-7)
@@ -304,7 +311,7 @@ def test_the_worked_read_is_right(run: Callable[[Path], dict[str, Any]]) -> None
     assert len(rows) == len(keys)
     assert f"| Sum | | | | | {exponentials.sum().item():.2f} | 1.00 |" in told
     soft = (weights @ values).item()
-    assert f"The read is $c \\approx {soft:.2f}$" in told
+    assert f"The read is $o \\approx {soft:.2f}$" in told
     assert soft == pytest.approx(result["soft"].item(), abs=1e-6)
     assert result["hard"].item() in result["values"].tolist()
     warmer = ", ".join(f"{weight:.2f}" for weight in scores.softmax(0).tolist())
@@ -377,6 +384,18 @@ def test_the_timeline_draws_every_step_once_and_the_year_of_the_registry(monkeyp
 # The choice
 
 
+def test_the_five_lines_lead_to_every_family_with_a_chapter() -> None:
+    rows = re.findall(r"^\| (?!What|:)(.*) \|$", section(CHOOSING, "In five lines"), re.MULTILINE)
+    assert len(rows) == 5
+    named = [re.findall(r"\[([^\]]+)\]\(([^)]+)\)", row) for row in rows]
+    shorts = {entry.short: entry for entry in entries().values()}
+    for links in named:
+        assert shorts[links[0][0]].ready, "a chapter first"
+        for short, target in links:
+            assert target.rpartition(".")[0].removeprefix("../") in {shorts[short].page, f"blocks/{shorts[short].name}"}
+    assert {shorts[links[0][0]].family for links in named} == {entry.family for entry in chapters() if entry.ready}
+
+
 def test_mechanisms_are_filed_as_the_table_says() -> None:
     rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| [^|]+ \|", section(CHOOSING, "Others file them elsewhere"), re.M)
     filed = {name: here for names, here in rows[1:] for name in names.split(", ") if not name.startswith(":")}
@@ -426,15 +445,77 @@ def test_the_figures_of_resnet_50_are_right() -> None:
     assert "the first takes {:.2f} G multiply–adds and version 1.5 takes {:.2f} G".format(*counts) in NOTATION
 
 
-def test_the_glossary_gives_every_term_in_both_languages() -> None:
+def test_the_notation_tells_what_the_paper_of_each_chapter_writes() -> None:
+    own, _, told = NOTATION.partition("(notation-chapters)=")[2].partition("(notation-papers)=")
+    written = {entry.short for entry in chapters() if entry.ready}
+    named = [set(re.findall(r"^\| (?!Chapter)([A-Z][^|]+) \|", part, re.M)) for part in (own, told.split("\n## ")[1])]
+    assert named == [written, written]
+
+
+def test_a_letter_stands_once_on_the_page_on_notation() -> None:
+    """Among the symbols that all chapters share; those of one chapter are none of them."""
+    shared, _, own = NOTATION.partition("(notation-papers)=")[0].partition("(notation-chapters)=")
+    symbols = [re.findall(r"\$([^$]+)\$", row) for row in re.findall(r"^\| (\$[^|]*) \|", shared, re.MULTILINE)]
+    named = [symbol for row in symbols for symbol in row]
+    assert len(named) > 20
+    assert len(set(named)) == len(named)
+    theirs = re.findall(r"^\| [^|]+ \| ([^|]+) \|", own, re.MULTILINE)
+    assert not set(named) & {symbol for row in theirs for symbol in re.findall(r"\$([^$]+)\$", row)}
+
+
+def glossary() -> dict[str, tuple[str, str]]:
+    """Return each term of the glossary: the line of its Chinese words, and its definition."""
     blocks = re.findall(r"^:::\{glossary\}\n(.*?)^:::", GLOSSARY, re.MULTILINE | re.DOTALL)
-    items = [item for block in blocks for item in re.split(r"\n\n", block.strip())]
-    terms = [item.partition("\n")[0] for item in items]
-    assert len(terms) >= 60
-    assert len(set(terms)) == len(terms)
+    items = [item.strip() for block in blocks for item in re.split(r"\n\n(?=\S)", block)]
+    found = {}
     for item in items:
-        definition = item.partition("\n")[2]
-        assert re.match(r'  <span lang="zh-Hans">[^<]*[\u4e00-\u9fff][^<]*</span> · ', definition), item
-        marked = "".join(re.findall(r'<span lang="zh-Hans">([^<]*)</span>', item))
-        assert re.findall(r"[\u4e00-\u9fff]", item) == re.findall(r"[\u4e00-\u9fff]", marked), item
-        assert definition.rstrip()[-1] in ".?)", item
+        term, words, definition = re.fullmatch(r"(\S.*)\n  (\S.*)\n\n  (\S.*)", item, re.DOTALL).groups()
+        assert term not in found, term
+        found[term] = words, " ".join(definition.split())
+    return found
+
+
+def test_the_glossary_gives_every_term_in_both_scripts() -> None:
+    assert len(glossary()) >= 110
+    simplified, traditional = r'<span lang="zh-Hans">[^<]+</span>', r'<span lang="zh-Hant">[^<]+</span>(?:\\\*)?'
+    for term, (words, definition) in glossary().items():
+        end = rf"(?:{traditional}(?: \(our own words\))?|in Taiwan the English word)"
+        assert re.fullmatch(rf"{simplified} · {end}", words), (term, words)
+        assert definition[-1] in ".?)", term
+        unmarked = re.sub(r'<span lang="zh-Han[st]">[^<]*</span>', "", f"{words} {definition}")
+        assert not re.search(r"[\u4e00-\u9fff]", unmarked), term
+    assert "asterisk (\\*)" in GLOSSARY.partition(":::")[0]
+
+
+#: Characters of the glossary that differ between the scripts: Simplified, then Traditional.
+DIFFERENT = (
+    "图统计门关键数类视觉残归简单软应随机权积层带离变换频识络参训练过拟头缩点询补组连场语义检测标双线损种优",
+    "圖統計門關鍵數類視覺殘歸簡單軟應隨機權積層帶離變換頻識絡參訓練過擬頭縮點詢補組連場語義檢測標雙線損種優",
+)
+
+
+def test_each_script_is_marked_as_what_it_is() -> None:
+    differ = [pair for pair in zip(*DIFFERENT, strict=True) if len(set(pair)) == 2]
+    for script, own, other in (("Hans", 0, 1), ("Hant", 1, 0)):
+        written = set("".join(re.findall(rf'<span lang="zh-{script}">([^<]*)</span>', GLOSSARY)))
+        assert not written & {pair[other] for pair in differ}
+        assert len(written & {pair[own] for pair in differ}) > 25
+
+
+def test_words_that_mislead_a_reader_of_chinese_are_told() -> None:
+    told = {term: " ".join(parts) for term, parts in glossary().items()}
+    assert "eigenvector" in told["feature vector"]
+    assert "significance" in told["saliency"]
+    assert "cross-attention" in told["criss-cross attention"]
+    assert "deep" in told["depthwise convolution"]
+    assert "正则化" in told["batch normalisation"]
+    assert "change places" in told["row, column"]
+
+
+def test_the_glossary_and_the_registry_name_alike() -> None:
+    """A mechanism that is in both has the registry's word first."""
+    words = {term: parts[0] for term, parts in glossary().items()}
+    pairs = {"Squeeze-and-Excitation": "se", "selective kernel": "sk", "criss-cross attention": "ccnet"}
+    for term, name in (pairs | {"additive attention": "additive"}).items():
+        assert f'<span lang="zh-Hans">{entries()[name].chinese["simplified"]}' in words[term]
+        assert ("zh-Hant" not in words[term]) or "\\*" in words[term] or entries()[name].chinese.get("traditional")

@@ -17,8 +17,8 @@ class Soft(Attention):
         self.maps = {"places": Map("b n", "softmax", (1,), about="how much is read from this place")}
         self.steps = {
             "e": Step("b n", "compare", "how well each key fits the query"),
-            "a": Step("b n", "share out", "how much is read from each place"),
-            "c": Step("b d", "read", "the mean of the values, so weighed"),
+            "alpha": Step("b n", "share out", "how much is read from each place"),
+            "o": Step("b d", "read", "the weighted mean of the values"),
         }
 
     def shares(self, e: Tensor, tau: Tensor) -> Tensor:
@@ -28,8 +28,8 @@ class Soft(Attention):
     def attend(self, q: Tensor, K: Tensor, V: Tensor, tau: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Read: ``q`` (batch, 2), ``K`` (batch, places, 2), ``V`` (batch, places, 1), ``tau`` (batch, 1)."""
         e = self.step("e", (K @ q[:, :, None])[:, :, 0])
-        a = self.step("a", self.shares(e, tau))
-        return self.step("c", (a[:, None] @ V)[:, 0]), {"places": a}
+        alpha = self.step("alpha", self.shares(e, tau))
+        return self.step("o", (alpha[:, None] @ V)[:, 0]), {"places": alpha}
 
 
 class Hard(Soft):
@@ -59,22 +59,22 @@ def picture() -> Picture:
 
     shown = made(
         Soft().double().eval(),
-        {"looks right": given((1, 0), 0.3), "looks up": given((0, 1), 0.3), "cannot decide": given((0.3, 0.3), 1)},
+        {"looks up": given((0, 1), 0.3), "looks right": given((1, 0), 0.3), "cannot decide": given((0.3, 0.3), 1)},
         name="soft",
         variants={"the best alone": Hard().double().eval(), "plain mean": Even().double().eval()},
-        symbols={"tau": r"\tau"},
+        symbols={"tau": r"\tau", "alpha": r"\alpha"},
         ranges={
             "q": (-1, 1),
             "K": (-1, 1),
             "V": (-1, 1),
             "tau": (0.01, 2),
-            "a": (0, 1),
-            "c": (-1, 1),
+            "alpha": (0, 1),
+            "o": (-1, 1),
             "e": (-1.5, 1.5),
         },
         said={"q": "the query", "K": "the key of each place", "V": "the value of each place", "tau": "the temperature"},
         title="A query: from here, where?",
         about="Each row of K is the key of a place, each number of V its value; τ is the temperature.",
     )
-    said(shown, "the best alone", {"a": "1 where <i>e</i> is largest, 0 elsewhere"})
-    return said(shown, "plain mean", {"a": "⅕ each, whatever <i>e</i> is"})
+    said(shown, "the best alone", {"alpha": "1 where <i>e</i> is largest, 0 elsewhere"})
+    return said(shown, "plain mean", {"alpha": "⅕ each, whatever <i>e</i> is"})

@@ -131,22 +131,28 @@ def test_the_page_for_wrong_addresses_can_stand_anywhere(site: Path) -> None:
     assert not page.select("link[rel=canonical]")
 
 
-def test_the_first_page_has_a_card_for_each_chapter(site: Path) -> None:
-    """It says what there is of each, and leads to it; in the order of the book, below the names of the families."""
+def test_the_first_page_has_a_card_for_each_mechanism(site: Path) -> None:
+    """The chapters first, large; the others folded, by family. Each says what there is, and leads to it."""
     article = soup(site / f"{listed()[0]}.html").select_one("article")
-    for family, title in FAMILIES.items():
-        (heading,) = [heading for heading in article.select("h3") if heading.get_text().strip("# ") == title]
-        section = heading.parent
-        cards = section.select(".mechanism-cards > .mechanism-card")
-        found = [entry for entry in chapters() if entry.family == family]
+    large, folded = article.select_one("ul.are-chapters"), article.select_one("details.mechanism-rest")
+    assert large.find_next_sibling() is folded
+    assert not folded.has_attr("open")
+    written = [entry for entry in chapters() if entry.ready]
+    others = [entry for family in FAMILIES for entry in chapters() if entry.family == family and not entry.ready]
+    for place, found in ((large, written), (folded, others)):
+        cards = place.select(".mechanism-card")
         assert [card.select_one(".mechanism-name").get_text() for card in cards] == [entry.title for entry in found]
         for card, entry in zip(cards, found, strict=True):
-            said = {"ready": "chapter", "block": "block, no chapter yet", "planned": "planned"}[entry.status]
+            said = {"block": "block, no chapter yet", "planned": "planned"}.get(entry.status)
+            said = said or FAMILIES[entry.family].lower()
             assert card.select_one(".mechanism-state").get_text() == f"{entry.short}, {entry.year} · {said}"
             assert entry.idea.replace("'", "’") in card.get_text().replace("'", "’")
             links = [link["href"] for link in card.select("a")]
             assert links == ([f"../{entry.page}.html".replace("../book/", "")] if entry.built else [])
             assert [svg["aria-hidden"] for svg in card.select("svg")] == ["true"] * entry.built
+    for status in ("block", "planned"):
+        count = sum(entry.status == status for entry in others)
+        assert not count or re.search(rf"\b{count} (with a tested )?{status}", folded.summary.get_text())
 
 
 def test_the_first_page_begins_with_a_live_picture(site: Path) -> None:

@@ -26,7 +26,7 @@ from docutils.utils import new_document
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from sphinx.errors import ConfigError
 
-from attention.registry import chapters, entries, entry
+from attention.registry import FAMILIES, chapters, entries, entry
 from tests.book.conftest import ROOT
 from tools.chapters import METADATA, settings
 from tools.publishing.site import broken_links
@@ -344,13 +344,16 @@ def test_the_card_has_row_headers_and_no_other_table_has(book: Path) -> None:
 
 
 def test_the_cards_link_to_what_is_written(book: Path) -> None:
-    cards = read(book, "index").select(".mechanism-card")
-    assert [card.select_one(".mechanism-name").get_text() for card in cards] == [each.title for each in chapters()]
-    links = [link["href"] for card in cards for link in card.select("a.reference")]
-    assert links == ["notebooks/channel/se.html"], "the one chapter of this small book"
-    said = [card.select_one(".mechanism-state").get_text() for card in cards]
-    assert [text.endswith("chapter") for text in said] == [each.name == "se" for each in chapters()]
-    assert all(text.endswith("planned") for text in said[1:]), "no page of a block is in it"
+    page = read(book, "index")
+    (card,) = page.select(".are-chapters > .mechanism-card")
+    assert card.select_one(".mechanism-state").get_text() == f"SE, {entries()['se'].year} · channel attention"
+    assert [link["href"] for link in card.select("a.reference")] == ["notebooks/channel/se.html"]
+    others = page.select("details.mechanism-rest .mechanism-card")
+    left = [each.title for family in FAMILIES for each in chapters() if each.family == family and each.name != "se"]
+    assert [other.select_one(".mechanism-name").get_text() for other in others] == left
+    assert all(other.select_one(".mechanism-state").get_text().endswith("planned") for other in others)
+    assert page.select_one("details.mechanism-rest > summary").get_text() == f"More mechanisms: {len(left)} planned"
+    assert page.select("details.mechanism-rest a.reference") == [], "no page of a block is in this small book"
 
 
 def test_the_map_links_to_what_is_written_and_has_its_caption(book: Path) -> None:

@@ -1,5 +1,6 @@
 """A made-up chapter that breaks no rule, for tests to break."""
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,11 +8,11 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tests.notebooks.rules import Chapter
-from tools.chapters import CARD, FOLDED, LIVE_TAGS, METADATA, SECTIONS, SETUP_TAGS, live_cell
+from tools.chapters import CARD, FOLDED, LIVE_TAGS, METADATA, ROOT, SECTIONS, SETUP_TAGS, live_cell
 
 PNG = "iVBORw0KGgo="
 PROSE = {
-    "Derivation": "## Derivation\n\nThe mean.\n\n$$\nz = \\frac{1}{n} \\sum_i u_i\n$$ (made-mean)\n\nSo.",
+    "Derivation": "## Derivation\n\nThe mean.\n\n$$\nz = \\frac{1}{N} \\sum_i x_i\n$$ (made-mean)\n\nSo.",
     "Exercises": "## Exercises\n\nTry.",
     "Summary and references": "## Summary and references\n\nAfter {cite:t}`key`.\n\n"
     f":::{{dropdown}} 中文摘要\n{'门' * 180}\n:::",
@@ -85,9 +86,10 @@ def notebook() -> nbformat.NotebookNode:
 
 
 def chapter(folder: Path, made: nbformat.NotebookNode) -> Chapter:
-    """Return the chapter in a repository of its own, with a bibliography that holds ``key``."""
+    """Return the chapter in a repository of its own: a bibliography that holds ``key``, and the page on notation."""
     (folder / "book").mkdir(exist_ok=True)
     (folder / "book" / "references.bib").write_text("@article{key, author={A, B}, title={T}, year={2000}}\n")
+    shutil.copy(ROOT / "book" / "notation.md", folder / "book")
     return Chapter(folder / "made.ipynb", made, folder)
 
 

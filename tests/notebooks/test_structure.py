@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-from tests.notebooks import looks, rules, sample
+from tests.notebooks import letters, looks, rules, sample
 from tools.chapters import CARD, FOLDED, ROOT, chapters, read
 
 CHAPTERS = chapters()
@@ -154,6 +154,9 @@ BROKEN: dict[str, tuple[str, Change, str]] = {
     "a section of another name": ("sections", _set_source("Cost", "## Cost", "## Costs"), "should be"),
     "an empty section": ("sections", lambda m: _of(m, "The question").update(source="## The question"), "empty"),
     "too few words": ("words", _set_source("The question", "Words that say something.", ""), "words; allowed"),
+    "a letter that no page explains": ("notation", _add("Here $\\tilde x = s x$."), "knows no '\\\\tilde x'"),
+    "a letter of another chapter": ("notation", _add("$$\nM = 9\n$$"), "knows no 'M'"),
+    "a matrix that is called as the width": ("notation", _add("So $W z$."), "a matrix has an index"),
     "too many words": ("words", _add("word " * 3000), "words; allowed"),
     "no summary in Chinese": ("summary_in_chinese", _set_source("Summary", "中文摘要", "摘要"), "holds one panel"),
     "a short summary": ("summary_in_chinese", _set_source("Summary", "门" * 100, ""), "has 80 signs"),
@@ -297,6 +300,35 @@ def test_folded_cells_and_the_set_up_are_not_counted(broken) -> None:
 )
 def test_names_that_a_cell_binds_and_needs(source: str, binds: set[str], needs: set[str]) -> None:
     assert looks._names(source) == (binds, needs)
+
+
+@pytest.mark.parametrize(
+    ("tex", "found"),
+    [
+        (r"\textcolor{#1f6fb2}{\tilde x}_c = s_c\, x_c", {r"\tilde x", "c", "s", "x"}),
+        (r"\operatorname{softmax}(W_q x) \in \mathbb{R}^{H' \times W'}", {"W", "q", "x", "H"}),
+        (r"\sum_{j=1}^N \alpha_{ij}\, v_j + \log_2 C + z^{\text{avg}}", {r"\alpha", "N", "j", "v", "C", "z"}),
+        (r"\mathcal{B}(\hat{a}), \varepsilon \ge \tfrac12", {r"\mathcal B", r"\hat a", r"\varepsilon"}),
+        (r"\textcolor{#2e7d4f}{z^{avg}_c}, |t|_{odd}", {"z", "c", "t"}),
+    ],
+)
+def test_letters_of_a_formula(tex: str, found: set[str]) -> None:
+    assert letters.letters_of(tex) == found
+
+
+def test_formulas_that_are_a_papers_are_not_ours() -> None:
+    text = "Ours is $x$.\n\nThe paper\nwrites $u$ and $v$.\n\n`$a$` and\n\n$$\ny\n$$ (label)"
+    text += "\n\n| Here | In {cite:t}`key` |\n|:--|:--|\n| $q$ | $\\theta$ |"
+    assert letters.written(text) == ["\ny\n", "x"]
+
+
+def test_an_exercise_may_have_letters_of_its_own(broken) -> None:
+    assert "notation" not in broken(_in_exercise("Do it.", "Do it with $D$."))
+
+
+@pytest.mark.parametrize("fine", ["$W$ columns", "$HW$", "$H, W$", "$N = H W$", "$W_1 z$", "$W / 2$", "$C H W$"])
+def test_a_width_is_no_matrix(fine: str, broken) -> None:
+    assert "notation" not in broken(_add(fine))
 
 
 def test_every_rule_is_tested() -> None:

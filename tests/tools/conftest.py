@@ -9,12 +9,20 @@ from tools.chapters import ROOT, notebook_path, text, written
 from tools.writing.new_chapter import layout
 
 COPIED = (
-    *("settings.toml", "README.md", "pyproject.toml", "CITATION.cff", "_toc.yml", "book/references.bib"),
+    *(
+        "settings.toml",
+        "README.md",
+        "pyproject.toml",
+        "CITATION.cff",
+        "_toc.yml",
+        "book/references.bib",
+        "book/notation.md",
+    ),
     "attention/__init__.pyi",
     "book/api/works.md",
     "book/published.md",
     "book/circulating.md",
-    *("book/statistics.md", "book/explanation.md", "book/own_block.md"),
+    *("book/intro.md", "book/statistics.md", "book/explanation.md", "book/own_block.md", "book/teaching.md"),
 )
 
 

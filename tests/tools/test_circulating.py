@@ -43,6 +43,7 @@ def test_a_claim_is_complete_and_stands_on_the_page_once(claim: Claim) -> None:
     part = PARTS[claim.name]
     assert f"### {claim.claim}\n" in part
     assert part.count(f":Verdict: **{claim.verdict}**") == 1
+    assert part.partition(f"### {claim.claim}\n")[2].lstrip().startswith(":Verdict: "), "it comes first"
     assert TEXT.count(f"[{claim.claim}](#{claim.anchor}) | {claim.verdict} |") == 1
     assert "{" not in part
 

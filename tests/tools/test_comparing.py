@@ -8,7 +8,7 @@ from scipy.stats import ttest_rel
 
 from attention.lab.power import seeds_needed
 from tools.chapters import ROOT
-from tools.writing import catching, comparing, explaining
+from tools.writing import catching, comparing, courses, explaining
 from tools.writing.markers import Stale
 
 
@@ -17,7 +17,7 @@ def rows(part: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
 
 
-@pytest.mark.parametrize("told", [comparing, explaining, catching], ids=lambda told: told.PAGE.stem)
+@pytest.mark.parametrize("told", [comparing, explaining, catching, courses], ids=lambda told: told.PAGE.stem)
 def test_the_pages_are_current(told) -> None:
     assert comparing.parts(ROOT, told.PAGE, told.PARTS) == (ROOT / told.PAGE).read_text(encoding="utf-8")
 

@@ -254,9 +254,9 @@ def _groups(found: Iterable[Claim]) -> Iterator[tuple[str, list[Claim]]]:
 
 def _claim(claim: Claim) -> Iterator[str]:
     yield f"({claim.anchor})=\n### {claim.claim}"
+    verdict = f":Verdict: **{claim.verdict}**{f'. {filled(claim.why)}' if claim.why else ''}"
     fields = {"Said": claim.said, "Source": claim.source, "Count": claim.count}
-    lines = [f":{name}: {filled(text)}" for name, text in fields.items() if text]
-    yield "\n".join([*lines, f":Verdict: **{claim.verdict}**{f'. {filled(claim.why)}' if claim.why else ''}"])
+    yield "\n".join([verdict, *(f":{name}: {filled(text)}" for name, text in fields.items() if text)])
 
 
 def page(root: Path) -> str:

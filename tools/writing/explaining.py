@@ -27,7 +27,7 @@ MAPS = (
     ("second block", "space", "positions, second block"),
 )
 SHOWN = "second block"
-ROWS = {"picture": "what the\nnetwork sees", "trained": "its map,\ntrained", "untrained": "random\nweights"}
+ROWS = {"picture": "what it\nsees", "trained": "its map,\ntrained", "untrained": "random\nweights"}
 
 
 @cache
@@ -48,9 +48,9 @@ def setting() -> str:
     scores = kept()["scores"]
     return (
         f"A small residual network with two blocks of CBAM learns {told['train']:,} pictures of clothes, each laid "
-        f"anywhere on a canvas of {told['canvas']} × {told['canvas']} pixels, before {told['clutter']} pieces of other "
-        f"clothes ({told['steps']} steps of AdamW, learning rate {told['lr']:g}, {len(scores)} seeds). It names "
-        f"{fmean(scores):.0%} of {told['test']:,} new pictures rightly."
+        f"anywhere on a canvas of {told['canvas']} × {told['canvas']} pixels, in front of {told['clutter']} pieces of "
+        f"other clothes ({told['steps']} steps of AdamW, learning rate {told['lr']:g}, {len(scores)} seeds). It "
+        f"classifies {fmean(scores):.0%} of {told['test']:,} new pictures correctly."
     )
 
 

@@ -14,7 +14,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from itertools import pairwise
 from pathlib import Path as File
+from statistics import fmean
 
 import matplotlib as mpl
 import numpy as np
@@ -32,7 +35,7 @@ from PIL import Image, ImageChops
 
 from attention.lab import vector
 from attention.lab.style import COLOURS, HEAT, PHONE, SMALLEST
-from attention.registry import entries
+from attention.registry import chapters, entries
 from tools.writing import comparing, explaining
 
 ROOT = File(__file__).resolve().parents[2]
@@ -81,8 +84,8 @@ def idea() -> Figure:
     fig, axes = canvas(top + step * len(values["z"]) + 2)
     left = _columns_of_idea(tile)
     heads = (
-        (left["input"], "left", "features", "one map\na channel"),
-        (left["statistic"], "left", "statistic", "the mean\nof each map"),
+        (left["input"], "left", "features", "one map\nper channel"),
+        (left["statistic"], "left", "statistic", "mean per map;\nlargest = full"),
         (169.0, "center", "", "a small\nnetwork"),
         (left["weights"], "left", "weights", "between\n0 and 1"),
         (PHONE - 8.0, "right", "reweighted", "each map\n× its weight"),
@@ -285,10 +288,95 @@ def _frame(axes: Axes, status: str, left: float, top: float, width: float, heigh
     )
 
 
+# --- the order of reading -----------------------------------------------------------------------------------------
+
+
+def levels() -> tuple[list[list[str]], list[tuple[str, str]]]:
+    """Sort the mechanisms by how many others have to be read before them, each level so that few lines cross.
+
+    :returns: the names by level, and the lines between one level and the next. Where a line passes a level, a name with
+        ``>`` in it stands there and keeps a place free.
+    :raises graphlib.CycleError: where two mechanisms need one another.
+    """
+    found = {entry.name: entry for entry in chapters()}
+    depth: dict[str, int] = {}
+    for name in TopologicalSorter({name: entry.prerequisites for name, entry in found.items()}).static_order():
+        depth[name] = max((depth[before] + 1 for before in found[name].prerequisites), default=0)
+    named = [[name for name in found if depth[name] == level] for level in range(max(depth.values()) + 1)]
+    lines = []
+    for name in found:
+        for before in needed(name):
+            passed = [f"{before}>{name}>{level}" for level in range(depth[before] + 1, depth[name])]
+            for place in passed:
+                named[int(place.rpartition(">")[2])].append(place)
+            lines += list(pairwise([before, *passed, name]))
+    for _ in range(6):
+        for level in named[1:]:
+            _untangle(level, named, [(end, start) for start, end in lines])
+        for level in reversed(named[:-1]):
+            _untangle(level, named, lines)
+    return named, lines
+
+
+def _untangle(level: list[str], levels: list[list[str]], lines: list[tuple[str, str]]) -> None:
+    """Sort a level by the mean height of the lines' other ends; what no line begins at stays where it is."""
+    heights = {name: (i + 0.5) / len(names) for names in levels for i, name in enumerate(names)}
+    ends = {name: [heights[end] for start, end in lines if start == name] or [heights[name]] for name in level}
+    level.sort(key=lambda name: fmean(ends[name]))
+
+
+def needed(name: str) -> list[str]:
+    """Return what has to be read directly before a mechanism: what one of the others needs anyway is left out."""
+    before = entries()[name].prerequisites
+    return [each for each in before if not any(each in _all_before(other) for other in before)]
+
+
+def _all_before(name: str) -> set[str]:
+    before = entries()[name].prerequisites
+    return {*before, *(each for other in before for each in _all_before(other))}
+
+
+def reading_order() -> Figure:
+    """Draw which mechanism builds on which, from left to right."""
+    (columns, lines), height, foot = levels(), 24.0, 24.0
+    bottom = height * max(map(len, columns))
+    fig, axes = canvas(bottom + foot)
+    shown = {entry.name: entry for entry in chapters()}
+    weights = {name: "bold" if entry.ready else "normal" for name, entry in shown.items()}
+    widths = {name: _width(entry.short, weight=weights[name]) + 10 for name, entry in shown.items()}
+    widest = {name: max(widths.get(other, 0) for other in column) for column in columns for name in column}
+    step = (PHONE - 8 - widest[columns[-1][0]]) / (len(columns) - 1)
+    places = {
+        name: (4 + i * step, bottom * (j + 0.5) / len(column))
+        for i, column in enumerate(columns)
+        for j, name in enumerate(column)
+    }
+    for before, name in lines:
+        (left, row), (start, level) = places[name], places[before]
+        start += widths.get(before, 0)
+        middle = (start + left) / 2
+        points = [(start, level), (middle, level), (middle, row), (left, row)]
+        if name not in shown:  # the line goes on, past the names of this level
+            points.append((left + widest[name], row))
+            places[name] = points[-1]
+        codes = [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4, *[Path.LINETO] * (len(points) - 4)]
+        axes.add_patch(PathPatch(Path(points, codes), facecolor="none", edgecolor="#9a9a9a", lw=0.9, zorder=0.5))
+    for name, entry in shown.items():
+        left, row = places[name]
+        _frame(axes, entry.status, left, row - 8, widths[name], 16)
+        about = {"size": _TEXT, "weight": weights[name], "ha": "center", "va": "center_baseline"}
+        about["color"] = "white" if entry.ready else COLOURS["ink"]
+        axes.text(left + widths[name] / 2, row + 0.4, entry.short, **about)
+    for label, status, at in (("chapter", "ready", 30), ("block", "block", 110), ("planned", "planned", 180)):
+        _frame(axes, status, at, bottom + 9, 16, 10)
+        axes.text(at + 21, bottom + 14, label, size=_SMALL, color=COLOURS["ink"], va="center_baseline")
+    return fig
+
+
 # --- the social card ----------------------------------------------------------------------------------------------
 
 CARD_TITLE = "Attention, Block by Block"
-CARD_LINES = ("Attention in convolutional networks,", "derived, built, drawn, tested and put to work")
+CARD_LINES = ("Attention in convolutional networks,", "one mechanism at a time, in code that runs")
 
 
 def card() -> Figure:
@@ -317,6 +405,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "card.png": card,
     "differences.svg": comparing.differences,
     "looks.svg": explaining.looks,
+    "order.svg": reading_order,
 }
 
 
@@ -324,6 +413,8 @@ def fingerprint(name: str) -> str:
     """Hash what a picture is drawn from: what the registry says, a record's numbers, an example's, the card's words."""
     if name == "timeline.svg":
         source = repr((told(), LINES))
+    elif name == "order.svg":
+        source = repr((levels(), [(entry.short, entry.status) for entry in chapters()]))
     elif name == "differences.svg":
         source = repr(comparing.compared(comparing.PICTURED).runs)
     elif name == "looks.svg":

@@ -1,11 +1,12 @@
 """Write everything that is stated in one place and shown in several.
 
 From ``attention/mechanisms.toml``, ``settings.toml`` and the package's version: every chapter's card and set-up cell,
-the README's table of chapters, the package's stub for type checkers, the table of what works with what, the pages of
-published costs, of numbers that circulate, of comparisons, of maps and of laws, the page, the drawing and the live
-picture of each block that has no chapter yet, and the addresses in ``pyproject.toml`` and ``CITATION.cff``. With
-``--check`` it writes nothing and says what is not current. With ``--quick`` it leaves out what is made by running
-blocks: after a chapter was run, or the version or an address changed, drawings and live pictures are what they were.
+the README's table of chapters, the numbers of what there is, the package's stub for type checkers, the table of what
+works with what, the pages of published costs, of numbers that circulate, of comparisons, of maps, of laws and of
+courses, the page, the drawing and the live picture of each block that has no chapter yet, and the addresses in
+``pyproject.toml`` and ``CITATION.cff``. With ``--check`` it writes nothing and says what is not current. With
+``--quick`` it leaves out what is made by running blocks: after a chapter was run, or the version or an address changed,
+drawings and live pictures are what they were.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import nbformat
@@ -23,7 +25,7 @@ import attention
 from attention import registry
 from attention.registry import FAMILIES, KINDS, Entry, entries
 from tools.chapters import CARD, ROOT, SETUP_TAGS, Settings, notebook_path, read, settings, tags, text, written
-from tools.writing import catching, circulating, comparing, costs, explaining, reading
+from tools.writing import catching, circulating, comparing, costs, courses, explaining, reading
 from tools.writing.markers import Stale, between
 from tools.writing.pages import (
     BLOCKS,
@@ -52,6 +54,7 @@ CONTENTS = ("# blocks: begin", "# blocks: end")
 #: What Colab's form of the set-up cell is called.
 SETUP_TITLE = "Set up: install the package, look for a GPU"
 TABLE = ("<!-- chapters: begin -->", "<!-- chapters: end -->")
+COUNTED = ("<!-- counted: begin -->", "<!-- counted: end -->")
 SETUP = """\
 # In Colab this installs the book's package and three small ones that Colab
 # lacks; elsewhere it installs nothing.
@@ -216,9 +219,33 @@ def table(where: Settings) -> str:
     return "\n".join(lines)
 
 
+def counted() -> str:
+    """Say in a paragraph how many mechanisms there are, and what there is of each."""
+    found = registry.chapters()
+    count = {status: sum(entry.status == status for entry in found) for status in registry.STATUSES}
+    years = [entry.year for entry in found]
+    parts = {
+        "ready": "{} have a chapter",
+        "block": "{} have a tested block and a page with its equations",
+        "planned": "{} are planned",
+    }
+    told = [said.format(count[status]) for status, said in parts.items() if count[status]]
+    listed = told[0] if len(told) == 1 else f"{', '.join(told[:-1])}, and {told[-1]}"
+    return fill(
+        f"The book is about {len(found)} mechanisms, from {min(years)} to {max(years)}. Of these, {listed}.", 119
+    )
+
+
 def readme(root: Path, where: Settings) -> str:
-    """Return the README with a current table of chapters."""
-    return between((root / "README.md").read_text(encoding="utf-8"), TABLE, table(where), "README.md")
+    """Return the README with a current table of chapters, and current numbers."""
+    new = between((root / "README.md").read_text(encoding="utf-8"), TABLE, table(where), "README.md")
+    return between(new, COUNTED, counted(), "README.md")
+
+
+def intro(root: Path) -> str:
+    """Return the first page of the book with current numbers."""
+    name = "book/intro.md"
+    return between((root / name).read_text(encoding="utf-8"), COUNTED, counted(), name)
 
 
 def lines(root: Path, name: str, values: dict[str, str]) -> str:
@@ -308,10 +335,11 @@ def texts(root: Path) -> Iterator[tuple[Path, Callable[[], str]]]:
     yield root / "attention" / "__init__.pyi", partial(stub, root)
     yield root / "book" / "api" / "works.md", partial(works, root)
     yield root / circulating.PAGE, partial(circulating.page, root)
-    for told in (comparing, explaining, catching):
+    for told in (comparing, explaining, catching, courses):
         yield root / told.PAGE, partial(comparing.parts, root, told.PAGE, told.PARTS)
     yield root / "_toc.yml", partial(contents, root)
     yield root / "README.md", partial(readme, root, where)
+    yield root / "book" / "intro.md", partial(intro, root)
     links = {"Homepage = ": where.site, "Repository = ": where.repository}
     yield root / "pyproject.toml", partial(lines, root, "pyproject.toml", links)
     cited = {"url: ": where.site, "repository-code: ": where.repository, "version: ": attention.__version__}

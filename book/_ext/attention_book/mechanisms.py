@@ -29,11 +29,11 @@ _STATES = {"ready": "chapter", "block": "block", "planned": "planned", "elsewher
 class Mechanisms(SphinxDirective):
     """Show the mechanisms in one of four forms.
 
-    ``:cards:``: a section for each family, with a card for each chapter: a picture, a name, a sentence, and what there
-    is of it. ``:map:``: what they weigh from left to right, the years from top to bottom; what the directive holds is
-    the caption. ``:api:``: a table of the blocks: the name that ``create`` takes, the class, the maps.
-    ``:when:``: a table of what speaks for a mechanism, what against it, and what to take instead, for those of which
-    the registry says so.
+    ``:cards:``: a large card for each chapter that is written, with a picture, a name and a sentence; then, folded, a
+    small one for each other mechanism, by family. ``:map:``: what they weigh from left to right, the years from top to
+    bottom; what the directive holds is the caption. ``:api:``: a table of the blocks: the name that ``create`` takes,
+    the class, the maps. ``:when:``: a table of what speaks for a mechanism, what against it, and what to take instead,
+    for those of which the registry says so.
     """
 
     has_content = True
@@ -45,7 +45,7 @@ class Mechanisms(SphinxDirective):
         if len(self.options) != 1:
             raise self.error(f"choose one of {', '.join(f':{form}:' for form in self.option_spec)}")
         if "cards" in self.options:
-            return [self._family(family, title) for family, title in FAMILIES.items()]
+            return self._cards()
         if "map" in self.options:
             return [self._map()]
         if "when" in self.options:
@@ -56,19 +56,27 @@ class Mechanisms(SphinxDirective):
 
     # --- cards
 
-    def _family(self, family: str, title: str) -> nodes.section:
-        section = nodes.section("", nodes.title("", title), names=[nodes.fully_normalize_name(title)])
-        self.state.document.note_implicit_target(section, section)
-        cards = [self._card(entry) for entry in chapters() if entry.family == family]
-        section += tag("ul", *cards, class_="mechanism-cards", role="list")
-        return section
+    def _cards(self) -> list[nodes.Node]:
+        written = [entry for entry in chapters() if self._state(entry) == "ready"]
+        others = [entry for entry in chapters() if self._state(entry) != "ready"]
+        states = [self._state(entry) for entry in others]
+        counted = {"with a tested block and no chapter yet": states.count("block"), "planned": states.count("planned")}
+        said = "More mechanisms: " + ", ".join(f"{count} {what}" for what, count in counted.items() if count)
+        folded = tag("details", tag("summary", nodes.Text(said)), class_="mechanism-rest")
+        for family, title in FAMILIES.items():
+            found = [self._card(entry) for entry in others if entry.family == family]
+            if found:
+                folded += tag("p", nodes.Text(title), class_="mechanism-family")
+                folded += tag("ul", *found, class_="mechanism-cards", role="list")
+        large = tag("ul", *map(self._card, written), class_="mechanism-cards are-chapters", role="list")
+        return [large, folded] if others else [large]
 
     def _card(self, entry: Entry) -> Tag:
         path = Path(self.env.srcdir, THUMBNAILS, f"{entry.name}.svg")
         self.env.note_dependency(str(path))
         drawn = [nodes.raw("", path.read_text(encoding="utf-8"), format="html")] if path.exists() else []
         state = self._state(entry)
-        said = {"ready": "chapter", "block": "block, no chapter yet", "planned": "planned"}[state]
+        said = {"ready": FAMILIES[entry.family].lower(), "block": "block, no chapter yet", "planned": "planned"}[state]
         about = tag("p", nodes.Text(f"{entry.short}, {entry.year} · {said}"), class_="mechanism-state")
         name = tag("p", self._name(entry, nodes.Text(entry.title)), class_="mechanism-name")
         picture = tag("div", *drawn, class_="mechanism-picture")
