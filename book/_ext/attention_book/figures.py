@@ -135,8 +135,8 @@ def _refuse_figures_without_alt(app: Sphinx, doctree: nodes.document) -> None:
 def _size(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
     """State the size of each image, so that nothing moves when it comes, and let those further down come late.
 
-    None is higher than a screen, but on a phone, and a plot is lower where it can be. Of two faces the browser fetches the one that is shown, if both may
-    come late.
+    None is higher than a screen, but on a phone, and a plot is lower where it can be. Of two faces the browser fetches
+    the one that is shown, if both may come late.
     """
     body = context.get("body")
     if not body or app.builder.format != "html":
