@@ -102,6 +102,13 @@ def test_equations_of_chapters_are_numbered(site: Path) -> None:
     assert all(soup(path).select("div.math[id^=equation-]") for path in paths), "a chapter without an equation"
 
 
+def test_the_equations_of_every_page_begin_at_one(site: Path) -> None:
+    for path in documents(site):
+        numbers = re.findall(r'class="eqno">\(([\d.]+)\)', path.read_text(encoding="utf-8"))
+        assert [int(number.rpartition(".")[2]) for number in numbers] == list(range(1, len(numbers) + 1)), path
+        assert len({number.rpartition(".")[0] for number in numbers}) <= 1, path
+
+
 def test_titles_and_descriptions_tell_pages_apart(site: Path) -> None:
     heads = [soup(path).head for path in documents(site)]
     titles = [head.title.get_text() for head in heads]

@@ -36,6 +36,19 @@ def test_notices_what_is_stale(house: Path, name: str, capsys: pytest.CaptureFix
     assert sync.main(["--check"], house) == 0
 
 
+def test_writes_the_named_chapters_alone(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What ``make execute`` needs: the times on the cards of the chapters that ran, and no picture."""
+    sync.main([], house)
+    stale = [house / "README.md", notebook_path(entry("se"), house), notebook_path(entry("cbam"), house)]
+    for path in stale:
+        path.write_text(path.read_text().replace(settings(house).site, "https://elsewhere.example"))
+    before = [path.read_text() for path in stale]
+    capsys.readouterr()
+    assert sync.main(["se"], house) == 0
+    assert capsys.readouterr().out == "wrote notebooks/channel/se.ipynb\nall is in step\n"
+    assert [path.read_text() == text for path, text in zip(stale, before, strict=True)] == [True, False, True]
+
+
 def _break_card(house: Path) -> None:
     path = notebook_path(entry("se"), house)
     path.write_text(path.read_text().replace(CARD[1], ""))

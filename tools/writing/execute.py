@@ -227,8 +227,9 @@ def main(arguments: list[str] | None = None) -> int:
         toml = ROOT / "attention" / "mechanisms.toml"
         stated = toml.read_text(encoding="utf-8")
         toml.write_text(state_seconds(stated, name, seconds), encoding="utf-8")
-    # In a process of its own: this one has read the running times as they were.
-    return subprocess.run([sys.executable, "-m", "tools.writing.sync"], cwd=ROOT, check=False).returncode or status
+    # In a process of its own: this one has read the running times as they were. They stand on these chapters' cards.
+    command = [sys.executable, "-m", "tools.writing.sync", *chosen]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode or status
 
 
 if __name__ == "__main__":

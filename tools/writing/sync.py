@@ -363,9 +363,14 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """Write, or check."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail where something is not current")
-    check = parser.parse_args(arguments).check
+    parser.add_argument("names", nargs="*", help="chapters whose notebooks alone are written; everything without them")
+    given = parser.parse_args(arguments)
+    check = given.check
+    chosen = {notebook_path(registry.entry(name), root) for name in given.names}
     found = problems(root)
     for path, make in wanted(root):
+        if chosen and path not in chosen:
+            continue
         name = path.relative_to(root).as_posix()
         try:
             new = make()
@@ -380,7 +385,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(new, encoding="utf-8")
             print(f"wrote {name}")
-    for path in left(root):
+    for path in [] if chosen else left(root):
         name = path.relative_to(root).as_posix()
         if check:
             found.append(f"{name} belongs to no block without a chapter; run: make sync")
