@@ -2,7 +2,8 @@
 
 Sphinx rebuilds the pages whose own source changed. It does not see a change in our extension, in the package that
 the API page describes, or in what the tables are made from; nor does it warn again about a page that it has read
-in a build that failed. In those cases everything is built afresh.
+in a build that failed. In those cases everything is built afresh. Two builds of one folder take turns: each would
+take the other's half-written pages for its own.
 """
 
 import hashlib
@@ -10,7 +11,14 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: there is nothing to wait with
+    fcntl = None  # type: ignore[assignment]
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
@@ -64,10 +72,31 @@ def forget(build: Path) -> None:
         shutil.rmtree(build / name, ignore_errors=True)
 
 
+@contextmanager
+def alone(build: Path) -> Iterator[None]:
+    """Wait until no other process builds into a folder, and keep others waiting.
+
+    :param build: the folder. It is free again when the process ends, however that happens.
+    """
+    build.mkdir(exist_ok=True)
+    with (build / "book.lock").open("w") as lock:
+        if fcntl is not None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"Another build writes into {build}: this one waits until it has ended.", flush=True)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def main() -> int:
-    """Build, say how long it took, and where the book is."""
+    """Build when no other build does, say how long it took, and where the book is."""
+    with alone(BUILD):
+        return _build()
+
+
+def _build() -> int:
     began = time.monotonic()
-    BUILD.mkdir(exist_ok=True)
     mark = BUILD / "book.sha256"
     wanted = fingerprint(ROOT)
     if not mark.exists() or mark.read_text() != wanted:

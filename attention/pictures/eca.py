@@ -24,6 +24,7 @@ def picture() -> Picture:
         name="k = 3",
         variants={"k = 5": blocks[5], "k = 1": blocks[1]},
         symbols={"conv": "w"},
+        weights={"conv.weight": "the kernel, the same for all channels"},
         equations={"s": "σ(<i>w</i> ∗ <i>z</i>)"},
         ranges={"x": (0, 1), "z": (0, 1), "y": (0, 1)},
         title="Efficient Channel Attention",

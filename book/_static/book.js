@@ -21,12 +21,13 @@
     box.dataset.more = [before && "left", after && "right"].filter(Boolean).join(" ");
   };
 
-  // A formula has no role of its own to carry a name.
+  // A formula has no role of its own to carry a name. Two of a page are not called the same.
   const name = (box) => {
     if (!box.matches(FORMULAS)) return;
     const number = box.parentElement.querySelector(".eqno")?.textContent.match(/\(.*?\)/)?.[0];
     box.setAttribute("role", "region");
-    box.setAttribute("aria-label", `Formula${number ? ` ${number}` : ""}, scrolls sideways`);
+    const place = [...document.querySelectorAll(FORMULAS)].indexOf(box) + 1;
+    box.setAttribute("aria-label", `Formula ${number ?? `${place} on this page`}, scrolls sideways`);
   };
 
   const mark = () => {
@@ -54,6 +55,16 @@
   });
 })();
 
+
+// A link to an exercise opens it: the browser opens what lies around its target, but not the target itself.
+(() => {
+  const open = () => {
+    const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (target instanceof HTMLDetailsElement) target.open = true;
+  };
+  addEventListener("hashchange", open);
+  open();
+})();
 
 // Paper is white: the dark mode is left while a page is printed.
 (() => {

@@ -1,7 +1,7 @@
 // The search page, in place of Sphinx's script of this name: it finds sections, quotes them, and leads to them. There
 // sphinx_highlight.js marks the words. The index (book/_ext/attention_book/search.py) calls `Search.setIndex`.
 const Search = (() => {
-  const BATCH = 20, QUOTED = 220;
+  const BATCH = 20, QUOTED = 220, OF_A_PAGE = 3;
   const HAN = /\p{Script=Han}/u, WORDS = /\p{Script=Han}+|[a-z0-9_À-ɏͰ-Ͽ]+/gu;
   const LETTER = "[a-z0-9_À-ɏͰ-Ͽ]";
   const stems = new Map();
@@ -57,8 +57,14 @@ const Search = (() => {
       return { section, score, matched, words };
     });
     const most = Math.max(...judged.map(({ matched }) => matched));
-    const found = most ? judged.filter(({ matched }) => matched === most) : [];
-    return { found: found.sort((a, b) => b.score - a.score), whole: most === words.length };
+    const found = most ? judged.filter(({ matched }) => matched === most).sort((a, b) => b.score - a.score) : [];
+    // A page that is about nothing else would hide all others: its best sections stand for it.
+    const listed = new Map();
+    const few = found.filter(({ section: { page } }) => {
+      listed.set(page, (listed.get(page) ?? 0) + 1);
+      return listed.get(page) <= OF_A_PAGE;
+    });
+    return { found: few, whole: most === words.length };
   };
 
   const marked = (text, words) => {
@@ -75,7 +81,8 @@ const Search = (() => {
     return line;
   };
 
-  // The part of a text in which most of the words stand.
+  // The part of a text in which most of the words stand, from the beginning of a sentence where one is near. Where they
+  // stand in code alone, the text's beginning.
   const quote = (text, words) => {
     const lower = text.toLowerCase();
     const places = words.flatMap((word, w) => finder(word)(lower).map(([from]) => [from, w])).sort(([a], [b]) => a - b);
@@ -84,10 +91,13 @@ const Search = (() => {
       const near = new Set(places.slice(i, i + 40).filter(([other]) => other < from + QUOTED / 2).map(([, w]) => w)).size;
       if (near > most) [best, most] = [from, near];
     });
-    let from = best > QUOTED / 3 ? text.lastIndexOf(" ", best - QUOTED / 3) + 1 : 0;
+    const before = [...text.slice(0, best).matchAll(/[.:?!] (?=\p{Lu})/gu)].at(-1);
+    const sentence = before ? before.index + 2 : 0;
+    let from = best - sentence <= QUOTED / 2 ? sentence : text.lastIndexOf(" ", best - QUOTED / 3) + 1;
+    const cut = from > 0 && from !== sentence;
     let to = text.length > from + QUOTED ? text.lastIndexOf(" ", from + QUOTED) : text.length;
     if (to <= best) [from, to] = [best, best + QUOTED]; // no spaces: Chinese
-    return `${from > 0 ? "… " : ""}${text.slice(from, to)}${to < text.length ? " …" : ""}`;
+    return `${cut ? "… " : ""}${text.slice(from, to)}${to < text.length ? " …" : ""}`;
   };
 
   const entry = ({ section, words }) => {
@@ -137,9 +147,9 @@ const Search = (() => {
   const setIndex = ({ pages }) => {
     index = pages.flatMap(([page, sections]) => {
       const around = sections[0]?.[1] ?? "";
-      return sections.map(([id, title, text]) => {
+      return sections.map(([id, title, text, others]) => {
         const head = `${title} ${id ? around : ""}`;
-        return { page, id, title, text, around, head: head.length, all: `${head} ${text}`.toLowerCase() };
+        return { page, id, title, text, around, head: head.length, all: `${head} ${text} ${others}`.toLowerCase() };
       });
     });
     const begin = () => {

@@ -10,7 +10,8 @@ import pytest
 from tests.book.browsing import Look, serve
 from tests.book.conftest import ROOT
 from tests.book.reading import pages
-from tests.book.test_build import listed
+from tests.book.test_build import CHAPTERS, listed
+from tests.notebooks.chapter import OLD
 
 WIDE, NARROW = 1280, 390
 
@@ -126,7 +127,7 @@ def test_the_map_is_read_and_walked_on_a_phone(wide: Look, narrow: Look) -> None
         assert min(sizes) >= 12
         links = page.locator(".mechanism-map a")
         heights = links.evaluate_all("all => all.map((one) => one.parentElement.getBoundingClientRect().height)")
-        assert min(heights) >= 24, "a finger finds it"
+        assert min(heights) >= (24 if look is wide else 40), "a finger finds it"
         links.first.focus()
         page.keyboard.press("Tab")
         on = page.evaluate(
@@ -135,6 +136,23 @@ def test_the_map_is_read_and_walked_on_a_phone(wide: Look, narrow: Look) -> None
         assert on == [links.nth(1).text_content(), "solid"]
         links.nth(1).press("Enter")
         page.wait_for_url("**/book/blocks/*.html")
+
+
+@pytest.mark.parametrize("name", ["book/statistics", "book/choosing", *CHAPTERS])
+def test_tables_and_drawings_fit_a_phone_or_say_that_they_go_on(narrow: Look, name: str) -> None:
+    page = narrow.visit(f"{name}.html")
+    wide = page.locator("article table").evaluate_all(
+        """all => all.filter((one) => one.checkVisibility()).map((one) => one.parentElement)
+          .filter((box) => box.scrollWidth > box.clientWidth + 1)
+          .map((box) => getComputedStyle(box, "::after").content)"""
+    )
+    assert set(wide) <= {'"more columns →"'}
+    drawings = page.locator("article img.only-narrow").evaluate_all(
+        "all => all.map((one) => one.getBoundingClientRect()).filter((box) => box.width > innerWidth - 32)"
+    )
+    assert drawings == []
+    if name == "book/statistics":
+        assert wide == [], "what is found stands in the last column"
 
 
 def test_a_card_stands_on_a_phone(narrow: Look) -> None:
@@ -227,6 +245,24 @@ def test_search_quotes_no_tex_and_offers_more(wide: Look) -> None:
     assert not [text for text in quoted if "\\(" in text or "\\math" in text or "\\frac" in text]
 
 
+def test_search_names_few_sections_of_a_page_and_quotes_no_code(wide: Look) -> None:
+    page = wide.visit("search.html?q=softmax")
+    paths = page.locator("#search-results li a").evaluate_all("links => links.map((link) => link.pathname)")
+    assert len(paths) > 10
+    assert max(map(paths.count, paths)) <= 3
+    quoted = page.locator("#search-results .context").all_inner_texts()
+    assert not [text for text in quoted if "(dim=" in text or "def " in text or "·" in text], quoted
+
+
+def test_the_sign_in_the_search_field_covers_no_letter(wide: Look) -> None:
+    page = wide.visit(f"{listed()[0]}.html")
+    page.locator(".search-button__button:visible").click()
+    sign, field = page.locator("dialog[open] .fa-magnifying-glass"), page.locator("dialog[open] input")
+    box, room = sign.bounding_box(), field.evaluate("node => parseFloat(getComputedStyle(node).paddingLeft)")
+    assert field.bounding_box()["x"] + room > box["x"] + box["width"] + 4
+    page.keyboard.press("Escape")
+
+
 def test_search_says_what_it_did_not_find(wide: Look) -> None:
     page = wide.visit("search.html?q=xyzzyx")
     assert page.get_by_role("status").inner_text() == "No sections found."
@@ -253,7 +289,7 @@ def test_a_formula_that_is_too_wide_fades_out_and_has_a_name(narrow: Look) -> No
     box = page.locator("article mjx-container[display]").first
     box.evaluate("box => { box.style.width = '60px'; box.style.flex = 'none'; dispatchEvent(new Event('resize')); }")
     assert box.evaluate("box => [box.dataset.more, box.tabIndex, box.getAttribute('role')]") == ["right", 0, "region"]
-    assert box.get_attribute("aria-label") == "Formula, scrolls sideways"
+    assert box.get_attribute("aria-label") == "Formula 1 on this page, scrolls sideways"
     assert box.evaluate("box => getComputedStyle(box).maskImage").startswith("linear-gradient")
     box.evaluate("box => { box.scrollLeft = 20; }")
     page.wait_for_function("box => box.dataset.more === 'left right'", arg=box.element_handle())
@@ -289,11 +325,35 @@ def test_what_is_folded_says_what_it_is_and_opens_by_keyboard(narrow: Look) -> N
     assert panel.locator("pre").is_visible()
     outline = panel.locator("summary").evaluate("node => getComputedStyle(node).outlineStyle")
     assert outline == "solid"
-    hint = page.locator("details.hint").first
+    exercise = page.locator("details.exercise").first
+    hint = exercise.locator("details.hint")
+    assert not hint.locator("summary").is_visible()
+    exercise.locator("> summary").press("Enter")
     hint.locator("summary").focus()
     assert not hint.locator("p").last.is_visible()
     page.keyboard.press("Enter")
     assert hint.locator("p").last.is_visible()
+
+
+@pytest.mark.chapter("se")
+def test_a_link_to_an_exercise_opens_it(wide: Look) -> None:
+    page = wide.visit("notebooks/channel/se.html#se-2")
+    assert page.locator("#se-2").evaluate("panel => panel.open")
+    assert not page.locator("#se-1").evaluate("panel => panel.open")
+    page.evaluate("location.hash = '#se-1'")
+    page.locator("#se-1[open]").wait_for()
+
+
+#: So many screens of 1280 × 900 pixels a chapter takes, with all panels closed.
+SCREENS = 30
+
+
+@pytest.mark.parametrize("name", [name for name in CHAPTERS if Path(name).name not in OLD])
+def test_a_chapter_is_no_longer_than_it_may_be(wide: Look, name: str) -> None:
+    page = wide.visit(f"{name}.html")
+    assert page.evaluate("document.documentElement.scrollHeight") <= 900 * SCREENS
+    size = page.locator("article > section > p").first.evaluate("node => parseFloat(getComputedStyle(node).fontSize)")
+    assert size >= 16, "and not because its letters are small"
 
 
 @pytest.mark.chapter("se")
@@ -354,15 +414,22 @@ def test_copy_buttons_are_seen_where_nothing_hovers(browser: Any, address: str) 
 @pytest.mark.chapter("se")
 def test_on_paper_are_text_figures_and_open_parts_alone(wide: Look) -> None:
     page = wide.visit("notebooks/channel/se.html")
-    page.locator("details.solution").first.locator("summary").click()
+    page.locator("details.exercise > summary").first.click()
+    page.locator("details.solution > summary").first.click()
     page.emulate_media(media="print")
     page.set_viewport_size({"width": 672, "height": 950})  # what the margins leave of A4
     seen = "all => all.filter((one) => one.checkVisibility()).map((one) => one.outerHTML.slice(0, 80))"
     pressed = "button, input, summary, .bd-sidebar, .prev-next-footer, .headerlink, .only-narrow, .al-zones"
-    shown = page.locator(f":is({pressed}):not(details[open] > summary)").evaluate_all(seen)
+    printed = "details:is([open], .exercise, .card-formulas, [lang=zh])"
+    shown = page.locator(f":is({pressed}):not({printed} > summary)").evaluate_all(seen)
+    always = page.locator("details:is(.card-formulas, [lang=zh]) p").evaluate_all(
+        "all => all.map((one) => one.checkVisibility() && one.getBoundingClientRect().height > 10)"
+    )
     opened = page.locator("details.solution p").evaluate_all(seen)
     drawn = page.locator(".al-static").evaluate_all(seen)
-    exercises = page.locator(".exercise").evaluate_all(seen)
+    exercises = page.locator(".exercise:not([open]) > section > p:first-child").evaluate_all(
+        "all => all.filter((one) => one.checkVisibility() && one.getBoundingClientRect().height > 10)"
+    )
     high = page.locator("article img, article svg.al-static").evaluate_all(
         "all => all.map((one) => one.getBoundingClientRect()).filter((box) => box.height > 950 || box.right > 673)"
     )
@@ -374,7 +441,8 @@ def test_on_paper_are_text_figures_and_open_parts_alone(wide: Look) -> None:
     assert shown == []
     assert opened
     assert drawn
-    assert len(exercises) == 6
+    assert len(exercises) == 5, "and the open one"
+    assert always.count(True) == len(always) >= 3
     assert high == []
     assert wider == []
 

@@ -17,6 +17,8 @@ from tests.book.conftest import ROOT
 from tests.book.reading import broken_links, documents, images_without_alt, leftovers, listed, pages, soup, unnumbered
 from tests.notebooks.chapter import OLD
 
+CHAPTERS = [name for name in listed() if name.startswith("notebooks/")]
+
 
 def test_every_listed_page_is_built_and_no_other(site: Path) -> None:
     built = [str(path.relative_to(site).with_suffix("")) for path in documents(site)]
@@ -98,6 +100,13 @@ def test_equations_of_chapters_are_numbered(site: Path) -> None:
     paths = [site / f"{name}.html" for name in listed() if name.startswith("notebooks/")]
     assert [problem for path in paths for problem in unnumbered(path)] == []
     assert all(soup(path).select("div.math[id^=equation-]") for path in paths), "a chapter without an equation"
+
+
+def test_the_equations_of_every_page_begin_at_one(site: Path) -> None:
+    for path in documents(site):
+        numbers = re.findall(r'class="eqno">\(([\d.]+)\)', path.read_text(encoding="utf-8"))
+        assert [int(number.rpartition(".")[2]) for number in numbers] == list(range(1, len(numbers) + 1)), path
+        assert len({number.rpartition(".")[0] for number in numbers}) <= 1, path
 
 
 def test_titles_and_descriptions_tell_pages_apart(site: Path) -> None:
@@ -282,7 +291,7 @@ def _home(name: str) -> str:
 
 
 def index(site: Path) -> dict[str, list[list[str]]]:
-    """Return the sections of each page in the index of the search: id, title, text."""
+    """Return the sections of each page in the index of the search: id, title, prose, and what else is found."""
     text = (site / "searchindex.js").read_text(encoding="utf-8")
     return dict(json.loads(text.removeprefix("Search.setIndex(").removesuffix(")"))["pages"])
 
@@ -295,11 +304,12 @@ def test_the_search_index_holds_every_page_and_leads_to_sections(site: Path) -> 
         ids = {part["id"] for part in article.select("[id]")}
         assert sections[0][0] == "", name
         assert [part for part, *_ in sections[1:] if part not in ids] == [], name
-        assert all(title for _, title, _ in sections), name
+        assert all(title for _, title, *_ in sections), name
 
 
 def test_the_search_index_holds_words_and_no_tex(site: Path) -> None:
-    texts = {f"{name}#{part}": text for name, sections in index(site).items() for part, _, text in sections}
+    found = index(site).items()
+    texts = {f"{name}#{part}": f"{text} {more}" for name, sections in found for part, _, text, more in sections}
     tex = re.compile(r"\\(?:frac|mathbb|operatorname|begin)\b")
     found = [place for place, text in texts.items() if tex.search(text) and not place.endswith(".latex")]
     assert found == [], "but what is said of a function that writes TeX"
@@ -308,11 +318,50 @@ def test_the_search_index_holds_words_and_no_tex(site: Path) -> None:
     assert "excitation" in texts["book/glossary#term-Squeeze-and-Excitation"]
 
 
+def test_the_search_quotes_prose_alone(site: Path) -> None:
+    (about,) = [part for part in index(site)["notebooks/channel/se"] if part[0] == "the-steps-become-a-class"]
+    assert about[2].startswith("The block of the package is the same function")
+    assert "def forward" not in about[2]
+    assert "def forward" in about[3]
+
+
 def test_the_search_is_loaded_on_its_own_page_alone(site: Path) -> None:
     names = ("searchtools.js", "language_data.js", "searchindex.js")
     for path in pages(site):
         loaded = [script["src"] for script in soup(path).select("script[src]") if script["src"].endswith(names)]
         assert len(loaded) == (3 if path.name == "search.html" else 0), path
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_an_exercise_is_one_closed_panel(site: Path, name: str) -> None:
+    """It holds the text, the cell to work in, a hint and the solution; nothing of it stands outside."""
+    article = soup(site / f"{name}.html").select_one("article")
+    exercises = article.select("details.exercise")
+    assert len(exercises) >= 5
+    for exercise in exercises:
+        number = re.match(r"Exercise \d+\.\d+", exercise.summary.get_text())[0]
+        assert not exercise.has_attr("open")
+        assert exercise.select(".cell_input pre")
+        named = [panel.summary.get_text() for panel in exercise.select("details")]
+        assert {text[: text.index(number)] for text in named} == {"Hint to ", "Solution to "}, number
+    assert len(article.select("details.solution")) == len(exercises)
+
+
+@pytest.mark.parametrize("name", [name for name in CHAPTERS if Path(name).name not in OLD])
+def test_the_summary_in_chinese_says_so(site: Path, name: str) -> None:
+    (summary,) = soup(site / f"{name}.html").select("article details[lang=zh]")
+    assert re.search("[\u4e00-\u9fff]{2}", summary.summary.get_text())
+
+
+def test_every_header_of_a_table_has_words(site: Path) -> None:
+    corners = 0
+    for path in pages(site):
+        article = soup(path).select_one("article")
+        for cell in article.select("th") if article else []:
+            words = cell.get("aria-label", "" if cell.select(".math") else cell.get_text())
+            assert words.strip(), (path, cell)
+        corners += len(article.select("thead td:empty")) if article else 0
+    assert corners > 3
 
 
 def test_mathjax_is_loaded_where_there_are_formulas_and_nowhere_else(site: Path) -> None:

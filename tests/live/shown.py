@@ -194,10 +194,7 @@ class Shown:
 
     def wait(self) -> None:
         """Wait until all that moves the pointed number is found."""
-        self.page.wait_for_function(
-            f"() => {{ {_LIVE} return !live.pointed || live.pointed.tensor.input >= 0"
-            " || live.tensors.every((each, i) => each.input < 0 || live.hot[i]); }"
-        )
+        self.page.wait_for_function(f"() => {{ {_LIVE} return live.settled; }}")
 
     @property
     def says(self) -> str:

@@ -89,9 +89,10 @@ def calculated(line: str) -> float:
 
 
 def test_what_lights_up_is_outlined(se: Shown) -> None:
-    """One pixel moves one z: beside it the colour of the marks appears there, and at no other z."""
+    """One pixel moves one z: the colour of the marks appears there, and at no other z. However little it moves a gate,
+    that gate is marked in the same colour."""
 
-    def marked() -> list[int]:
+    def marked(name: str = "z") -> list[int]:
         return se.live(
             """(index) => {
               const { view, canvas } = live.tensors[index];
@@ -106,14 +107,50 @@ def test_what_lights_up_is_outlined(se: Shown) -> None:
               });
               function views(text) { return [1, 3, 5].map((i) => parseInt(text.trim().slice(i, i + 2), 16)); }
             }""",
-            se.index("z"),
+            se.index(name),
         )
 
     assert marked() == []
     se.hover("x", 64 + 3)
     assert marked() == [1]
+    shares = se.live("(index) => [...live.hot[index].shares]", se.index("s"))
+    assert min(shares) < 0.5
+    assert marked("s") == [0, 1, 2, 3]
     se.page.mouse.move(1, 1)
     assert marked() == []
+    # And the other way: a pixel of the output marks all between the input and itself that moves it.
+    se.hover("y", 64 + 3)
+    assert marked("s") == [1]
+    assert marked("z") == [0, 1, 2, 3]
+
+
+def test_what_lies_between_is_found_and_told(se: Shown) -> None:
+    found = se.touched("y", 64 + 3)
+    assert found["s"] == [1]
+    assert found["h"] == [0, 1]
+    assert found["z"] == [0, 1, 2, 3]
+    assert se.says.endswith("On the way: 4 of 4 of z, 2 of 2 of h, 1 of 4 of s.")
+
+
+def test_what_is_said_covers_nothing_that_the_keyboard_comes_to(se: Shown) -> None:
+    se.page.set_viewport_size({"width": 500, "height": 480})  # the picture is higher
+    told = se.page.locator(".al-told")
+    for canvas in se.page.locator("canvas").all():
+        canvas.focus()
+        se.page.keyboard.press("ArrowRight")
+        se.wait()
+        box = canvas.bounding_box()
+        assert box["y"] + box["height"] <= told.bounding_box()["y"] + 1
+    se.page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_what_is_said_takes_no_more_room_than_nothing(se: Shown) -> None:
+    """Nothing moves while one points about."""
+    told = se.page.locator(".al-told")
+    before = told.bounding_box()["height"]
+    for name, at in [("x", 5), ("z", 1), ("h", 0), ("s", 3), ("y", 70)]:
+        se.hover(name, at)
+        assert told.bounding_box()["height"] == before, name
 
 
 def test_a_bar_of_a_vector_is_drawn_by_the_mouse(vector: Shown) -> None:
@@ -183,7 +220,46 @@ def test_what_a_finger_touches_is_large_enough(finger: Shown) -> None:
         assert node.bounding_box()["height"] >= 24, node.inner_text()
 
 
+def test_a_finger_is_told_of_fingers(finger: Shown) -> None:
+    finger.page.touchscreen.tap(*finger.where("s", 1))
+    finger.wait()
+    assert "Held: touch it again to let go." in finger.says
+    assert "Escape" not in finger.says
+
+
+def test_the_effect_of_a_touch_is_in_view(finger: Shown) -> None:
+    """Input, what decides, output and what is said fit on the screen of a phone together."""
+    finger.page.set_viewport_size({"width": 390, "height": 780})
+    boxes = [each.bounding_box() for each in finger.page.locator("canvas").all()]
+    told = finger.page.locator(".al-told").bounding_box()["height"]
+    assert max(each["y"] + each["height"] for each in boxes) - min(each["y"] for each in boxes) + told <= 780
+
+
 # --- the keyboard
+
+
+def test_a_tensor_is_one_stop_and_so_is_a_group_of_buttons(se: Shown) -> None:
+    page = se.page
+    stops = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        stops.append(
+            page.evaluate("document.activeElement.dataset.tensor ?? document.activeElement.textContent.trim()")
+        )
+        if "All numbers as tables" in stops:
+            break
+    assert stops == [
+        "one bright channel", "SE", "paint", "›",
+        *(str(i) for i in range(len(se.names))), "Sliders", "All numbers as tables",
+    ]  # fmt: skip
+    page.locator('[aria-label="Input"] button').first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    chosen = page.locator('[aria-label="Input"] [aria-pressed="true"]')
+    assert chosen.inner_text() == "spots"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.textContent") == "spots"
 
 
 def test_the_keyboard_does_it_all(se: Shown) -> None:

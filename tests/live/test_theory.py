@@ -68,7 +68,7 @@ def test_a_pixel_of_se_moves_its_channels_mean_all_gates_and_all_of_the_output(s
         assert found["s"] == [0, 1, 2, 3]
         assert found["y"] == list(range(256))
         assert "1 of 4 numbers of z" in page.says
-        assert "256 of 256 numbers of x̃" in page.says
+        assert "256 of 256 of x̃" in page.says
 
 
 def test_a_mean_of_se_has_forgotten_where_things_were(show: Any) -> None:

@@ -257,6 +257,23 @@ def test_a_new_page_makes_the_book_new(tmp_path: Path) -> None:
     assert book.fingerprint(tmp_path) != before
 
 
+def test_two_builds_of_one_folder_take_turns(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tools.book import alone\n"
+        "with alone(Path(sys.argv[1])): print('in', flush=True); sys.stdin.readline(); print('out', flush=True)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "build")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
+    with subprocess.Popen(command, **pipes) as one:
+        assert one.stdout.readline() == "in\n"
+        with subprocess.Popen(command, **pipes) as other:
+            assert other.stdout.readline().startswith("Another build writes into ")
+            one.stdin.write("\n")
+            one.stdin.flush()
+            assert one.stdout.readline() == "out\n"
+            assert other.communicate("\n")[0] == "in\nout\n"
+
+
 def _build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int) -> tuple[int, bool]:
     """Run the builder with a stand-in for Jupyter Book; say whether what was built before was still there."""
     seen = []

@@ -1,15 +1,17 @@
 """How a tensor is set out in the picture: as bars, as grids of channels, or as a matrix."""
 
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 
-__all__ = ["Layout", "arranged", "nice"]
+__all__ = ["Layout", "arranged", "beside", "nice"]
 
 #: What a letter of ``dims`` is called.
 _WORDS = {"c": "channel", "h": "row", "w": "column", "p": "row", "q": "column"}
 _SPATIAL = (("h", "w"), ("p", "q"))
 #: So many vectors stand side by side as bars; more are a matrix.
 _BESIDE = 3
+#: So many panels of one axis stand in one row.
+_ROW = 8
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,19 @@ def _told(names: tuple[str, ...], sizes: tuple[int, ...]) -> tuple[str, tuple[in
     if len(names) == 1:
         return _WORDS.get(names[0], "number" if not names[0].isdigit() else "part"), sizes
     return "position" if len(names) == 2 else "number", sizes if len(names) == 2 else (prod(sizes),)
+
+
+def beside(layout: Layout) -> int:
+    """Say how many panels stand side by side: those of an axis in one row where they fit, beside their neighbours.
+
+    :param layout: the layout of a tensor.
+    """
+    sizes = [] if layout.last else [size for _, each in layout.axes[:-2] for size in each]
+    if layout.panels <= 3:
+        return layout.panels
+    if len(sizes) > 1 and sizes[-1] <= 4:
+        return sizes[-1]
+    return layout.panels if len(sizes) == 1 and 4 < layout.panels <= _ROW else ceil(layout.panels**0.5)
 
 
 def nice(value: float) -> float:

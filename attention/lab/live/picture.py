@@ -4,7 +4,7 @@ import inspect
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -16,7 +16,7 @@ from attention.lab import roles
 from attention.lab.live.equations import equation, plain, root, symbol
 from attention.lab.live.export import Program, follow
 from attention.lab.live.known import PLUMBING
-from attention.lab.live.layout import Layout, arranged, nice
+from attention.lab.live.layout import Layout, arranged, beside, nice
 
 __all__ = ["COMPUTED", "DRAWN", "PAINTED", "Drawn", "Picture", "picture"]
 
@@ -139,6 +139,7 @@ def picture(
     ranges: Mapping[str, tuple[float, float]] | None = None,
     said: Mapping[str, str] | None = None,
     panels: Mapping[str, tuple[str, ...]] | None = None,
+    weights: Mapping[str, str] | None = None,
     places: str = "",
     title: str = "",
     about: str = "",
@@ -154,6 +155,7 @@ def picture(
     :param ranges: the ends of the scale of inputs and steps by name; by default what the inputs lead to, rounded up.
     :param said: what inputs are, by name; by default "what comes in".
     :param panels: what the panels of steps are called, by the step's name; by default they are numbered.
+    :param weights: parameters to draw, by name, and what is said of each: ``{"conv.weight": "the kernel"}``.
     :param places: the step whose last axis holds coordinates (x, y) from −1 to 1 on the first input; drawn there.
     :param title: a heading; by default the class of the module.
     :param about: a sentence below the picture.
@@ -167,7 +169,7 @@ def picture(
     modules = {called: module, **(variants or {})}
     given = next(iter(presets.values()))
     programs = {each: follow(one, *given) for each, one in modules.items()}
-    made = _Maker(given, symbols or {}, equations or {}, said or {})
+    made = _Maker(given, symbols or {}, equations or {}, said or {}, weights or {})
     drawn = {each: made.drawn(programs[each], one) for each, one in modules.items()}
     known = sorted({one.name for found in drawn.values() for one in found})
     options = {"equations": equations, "ranges": ranges, "said": said, "places": {places} - {""}}
@@ -210,18 +212,22 @@ class _Maker:
         symbols: Mapping[str, str],
         equations: Mapping[str, str],
         said: Mapping[str, str],
+        weights: Mapping[str, str],
     ) -> None:
-        self.given, self.symbols, self.equations, self.said = given, symbols, equations, said
+        self.given, self.symbols, self.equations, self.said, self.weights = given, symbols, equations, said, weights
         image = next((each for each in given if each.ndim == 4), None)
         self.known = dict(zip("bchw", image.shape, strict=True)) if image is not None else {"b": 1}
 
     def drawn(self, program: Program, module: nn.Module) -> list[Drawn]:
         found = self._inputs(program, module)
         found += self._steps(program, module) if program.steps else self._unnamed(program)
+        for name, about in self.weights.items():
+            self._add_weight(program, name, about, found)
+        _align(program, found)
         names = {each.value: symbol(each.tex) for each in found}
         letters = {each.value: each.letters for each in found}
         for each in found:
-            if each.zone != "input":
+            if each.zone != "input" and program.values[each.value].constant is None:
                 each.equation = self.equations.get(each.name) or equation(
                     program, each.value, names, letters, self.symbols
                 )
@@ -295,6 +301,16 @@ class _Maker:
             found.append(self._bare(program, place, tex, zone, about, "hidden"))
         return found
 
+    def _add_weight(self, program: Program, name: str, about: str, found: list[Drawn]) -> None:
+        """Put a parameter behind the first tensor that follows from it, and into its zone."""
+        known = {value.name: place for place, value in enumerate(program.values) if value.name}
+        if name not in known:
+            raise ValueError(f"weights: {name!r} is no parameter of the run; there are {', '.join(known)}")
+        follows = _after(program, known[name])
+        place, user = next((place, each) for place, each in enumerate(found) if each.value in follows)
+        tex = self.symbols.get(name, self.symbols.get(name.rpartition(".")[0], name))
+        found.insert(place + 1, self._bare(program, known[name], tex, user.zone, about, "hidden"))
+
     def _bare(self, program: Program, value: int, tex: str, zone: str, about: str, role: str) -> Drawn:
         shape = program.values[value].shape
         return Drawn(tex, value, tex, zone, about, role, self._layout(shape, ()), self._guessed(shape))
@@ -314,6 +330,16 @@ class _Maker:
             for number, place in enumerate(made, start=1)
         ]
         return [*found, self._bare(program, program.output, "y", "output", "what comes out", "feature")]
+
+
+def _align(program: Program, found: list[Drawn]) -> None:
+    """Lay a vector out as a row where it has a number for each of the panels that stand in a row, and a kernel, too."""
+    rows = {each.layout.panels for each in found if each.layout.kind == "grid" and beside(each.layout) > 4}
+    for each in found:
+        layout = each.layout
+        kernel = bool(rows) and program.values[each.value].constant is not None and layout.rows <= max(rows)
+        if layout.kind == "bars" and layout.panels == 1 and (kernel or layout.rows in rows):
+            each.layout = replace(layout, kind="matrix", rows=1, columns=layout.rows)
 
 
 def _after(program: Program, value: int) -> set[int]:

@@ -4,13 +4,12 @@ import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
 from torch import Tensor
 
 from attention.lab.live.equations import plain, symbol
-from attention.lab.live.layout import Layout
+from attention.lab.live.layout import Layout, beside
 from attention.lab.live.picture import Drawn, Picture
 
 __all__ = ["drawing", "words"]
@@ -42,16 +41,18 @@ def _box(layout: Layout, paint: bool, named: bool) -> _Box:
         top = _LABEL if named else 0
         height = rows * high + top
         return _Box(panels, wide, high, panels * (wide + _GAP) - _GAP, height, top, (wide + _GAP, height))
-    across = panels if panels <= 3 else ceil(panels**0.5)
+    across = beside(layout)
     side = 160 if panels == 1 else 84
     if layout.kind == "grid":
-        side = 112 if panels == 1 else 96 if panels <= 3 else 76 if panels <= 4 else 60
+        side = 112 if panels == 1 else 96 if panels <= 3 else 76 if panels <= 4 else 44 if across > 4 else 60
     if paint and columns > 8:
         side = side * 13 // 10
     wide = max(4, min(26 if layout.kind == "grid" else 40, side // columns))
     high = wide if layout.kind == "grid" else max(4, min(22, side // rows))
     if layout.kind == "matrix" and rows == columns:
         wide = high = min(wide, high)
+    if layout.kind == "matrix" and rows == 1:
+        wide, high = 44 + _GAP, 24  # each number below the panel of its channel
     top = _LABEL if panels > 1 else 0
     step = columns * wide + _GAP, rows * high + top + 4
     return _Box(across, wide, high, across * step[0] - _GAP, -(-panels // across) * step[1] - 4, top, step)

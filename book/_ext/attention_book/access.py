@@ -1,11 +1,14 @@
 """What the pages' markup lacks for readers with assistive technology, where Sphinx offers no option for it."""
 
 import re
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+
+from attention_book.search import plain
 
 __all__ = ["setup"]
 
@@ -33,6 +36,12 @@ _SIDEBAR = '<div id="pst-primary-sidebar" class="bd-sidebar-primary bd-sidebar">
 _NAMED = _TOGGLE.replace("<summary>", '<summary aria-label="Pages below this one">')
 #: Each exercise and each solution brings a section of the same name, to which nothing leads.
 _DOUBLES = re.compile(r'(<section) id="(?:exercise|solution)-content"')
+#: The corner of a table, above the names of its rows: a header without words would be read out as one.
+_CORNER = re.compile(r"<th\b[^>]*>\s*(?:<p>\s*</p>)?\s*</th>")
+#: A header that is a formula has no words before a script has set it, and for some readers none after it.
+_FORMULA = re.compile(
+    r'<th (class="[^"]*")>(\s*(?:<p>)?\s*<span class="math[^"]*">\\\((.*?)\\\)</span>\s*(?:</p>)?\s*</th>)', re.DOTALL
+)
 _LINES = re.compile(r"<dl>\s*((?:<dd>.*?</dd>\s*)+)</dl>", re.DOTALL)
 
 
@@ -40,8 +49,14 @@ def _mend(app: Sphinx, page: str, template: str, context: dict[str, Any], doctre
     # docutils writes a list of citations as role="list", whose items may only be role="listitem".
     body = context.get("body", "").replace('role="doc-biblioentry"', 'role="listitem"')
     body = _DOUBLES.sub(r"\1", body)
+    body = _CORNER.sub("<td></td>", body)
+    body = _FORMULA.sub(_named, body)
     # Sphinx writes the parameters of a long signature, one a line, as descriptions without terms.
     context["body"] = _LINES.sub(_as_lines, body)
+
+
+def _named(found: re.Match[str]) -> str:
+    return f'<th {found[1]} aria-label="{escape(plain(unescape(found[3])))}">{found[2]}'
 
 
 def _as_lines(found: re.Match[str]) -> str:

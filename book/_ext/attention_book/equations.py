@@ -7,6 +7,7 @@ import re
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 __all__ = ["broken", "setup", "width"]
 
@@ -78,6 +79,17 @@ def _break(app: Sphinx, doctree: nodes.document) -> None:
         node += nodes.Text(tex)
 
 
+def _number(app: Sphinx, env: BuildEnvironment) -> None:
+    """Let the equations of each page begin at 1. Sphinx does so in numbered chapters; all others it counts as one."""
+    for kinds in env.toc_fignumbers.values():
+        numbers = kinds.get("displaymath", {})
+        if all(len(number) == 1 for number in numbers.values()):
+            kinds["displaymath"] = {
+                name: (place,) for place, name in enumerate(sorted(numbers, key=numbers.get), start=1)
+            }
+
+
 def setup(app: Sphinx) -> None:
-    """Break the equations of each page when it has been read."""
+    """Break the equations of each page when it has been read, and number them when all are."""
     app.connect("doctree-read", _break)
+    app.connect("env-updated", _number)

@@ -30,6 +30,8 @@ _IMAGE = re.compile(r"<img (?P<attributes>[^>]*?)(?P<end>\s*/?>)")
 _SOURCE = re.compile(r'\bsrc="[^"]*?_images/([^"]+)"')
 #: The height of a figure that a screen of 900 pixels shows whole, with a line of its caption.
 _SCREEN = 840
+#: A plot takes half a screen, where its text stays readable: three quarters of the size that it was drawn at, or more.
+_PLOT, _SMALLEST = 430, 0.75
 _WIDTH = re.compile(r'style="width: ([\d.]+)(?:px)?;?"')
 
 Render = Callable[[NbElementRenderer, MimeData], list[nodes.Element]]
@@ -133,8 +135,8 @@ def _refuse_figures_without_alt(app: Sphinx, doctree: nodes.document) -> None:
 def _size(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
     """State the size of each image, so that nothing moves when it comes, and let those further down come late.
 
-    None is higher than a screen, but on a phone. Of two faces the browser fetches the one that is shown, if both may
-    come late.
+    None is higher than a screen, but on a phone, and a plot is lower where it can be. Of two faces the browser fetches
+    the one that is shown, if both may come late.
     """
     body = context.get("body")
     if not body or app.builder.format != "html":
@@ -152,8 +154,8 @@ def _size(app: Sphinx, page: str, template: str, context: dict[str, Any], doctre
             stated = _WIDTH.search(attributes)
             width = float(stated[1]) if stated else size[0]
             height = width * size[1] / size[0]
-            if height > _SCREEN and "only-narrow" not in attributes:
-                width, height = width * _SCREEN / height, _SCREEN
+            if (share := _share(height, attributes)) < 1:
+                width, height = width * share, height * share
                 attributes = _WIDTH.sub("", attributes) + f' style="width: {width:.0f}px"'
             attributes += f' width="{round(width)}" height="{round(height)}"'
         if ("face-" in attributes or 0 <= first_screen < found.start()) and "loading=" not in attributes:
@@ -163,6 +165,15 @@ def _size(app: Sphinx, page: str, template: str, context: dict[str, Any], doctre
         return f"<img {attributes}{found['end']}"
 
     context["body"] = _IMAGE.sub(sized, body)
+
+
+def _share(height: float, attributes: str) -> float:
+    """Say how much smaller than it was drawn an image stands on the page, by its height in pixels."""
+    if "only-narrow" in attributes:
+        return 1.0
+    if "only-wide" in attributes or "figure-face" not in attributes:  # a drawing: its letters are small already
+        return min(1.0, _SCREEN / height)
+    return min(1.0, max(_SMALLEST, _PLOT / height), _SCREEN / height)
 
 
 def _open_figure(self: HTML5Translator, node: Captioned) -> None:

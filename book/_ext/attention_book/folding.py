@@ -3,7 +3,11 @@
 myst-nb gives every folded cell the same name for readers with assistive technology, and two prompts, one for either
 state. Here the one title stands there, ``code_prompt_show`` of the cell, which Colab's form shows as well. A hint or
 a solution (an admonition of the class ``dropdown``) becomes such a panel too: a script would make it one whose button
-is called the same in all. On paper what is closed is left out, so that a chapter's exercises are a worksheet.
+is called the same in all.
+
+An exercise is one panel with all that belongs to it: its text, the cell that a reader works in, hint and solution. So
+the section of the exercises is a list of their titles. On paper exercises are open, and hints and solutions are left
+out unless they are: a worksheet.
 """
 
 import re
@@ -14,8 +18,9 @@ from docutils import nodes
 from myst_nb.sphinx_ import HideCodeCellNode
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
+from sphinx_exercise.nodes import is_exercise_node, is_solution_node
 
-__all__ = ["fold", "setup"]
+__all__ = ["fold", "gather", "setup"]
 
 _BEGIN = re.compile(r'<div class="(?P<classes>(?:[\w-]+ )*(?:exercise|dropdown)(?: [\w-]+)*)"(?P<rest>[^>]*)>')
 _TITLE = re.compile(r'\s*(?:<span [^>]*></span>\s*)*<p class="admonition-title">(?P<words>.*?)</p>', re.DOTALL)
@@ -23,34 +28,50 @@ _ARROW = '<span class="fa-solid fa-chevron-down"></span>'
 _DIVISION = re.compile(r"<(/?)div\b")
 _NUMBER = re.compile(r'<span class="caption-number">\s*(.*?)\s*</span>')
 _LINK = re.compile(r"</?a\b[^>]*>")
+#: A dropdown with a title in Chinese: what it holds is Chinese, too.
+_CHINESE = re.compile(r'<details (?=class="sd-[^>]*>\s*<summary[^>]*>\s*<span class="sd-summary-text">[\u4e00-\u9fff])')
 
 
-def fold(body: str) -> str:
-    """Turn the hints and solutions of a page into panels.
+def gather(doctree: nodes.document) -> None:
+    """Put into each exercise what follows it up to its solution: the cell that a reader works in, and the solution.
 
-    :param body: the page's HTML. An admonition is folded if its classes hold ``dropdown``.
+    :param doctree: a page.
+    """
+    for exercise in list(doctree.findall(is_exercise_node)):
+        section = exercise.parent
+        place = section.index(exercise) + 1
+        while place < len(section) and not is_exercise_node(section[place]) and section[place].tagname != "section":
+            after = section.pop(place)
+            exercise += after
+            if is_solution_node(after):
+                break
+
+
+def fold(body: str, exercise: str = "") -> str:
+    """Turn the exercises, hints and solutions of a page into panels.
+
+    :param body: the page's HTML. An admonition is folded if it is an exercise, or if its classes hold ``dropdown``.
+    :param exercise: the number of the exercise that it lies within.
     :returns: the same with panels. A panel's name is its title, without links; that of a hint within an exercise says
         which exercise it belongs to.
     """
     parts, at = [], 0
-    exercise, ends = "", 0
     while begin := _BEGIN.search(body, at):
         classes = begin["classes"].split()
         title = _TITLE.match(body, begin.end())
         parts.append(body[at : begin.start()])
-        if "admonition" not in classes or title is None or "dropdown" not in classes:
-            if title is not None and (number := _NUMBER.search(title["words"])):
-                exercise, ends = number[1], _end(body, begin.end())
+        if "admonition" not in classes or title is None:
             parts.append(begin[0])
             at = begin.end()
             continue
         end = _end(body, begin.end())
         words = " ".join(_LINK.sub(" ", title["words"]).split())
-        if "hint" in classes and begin.start() < ends:
+        if "hint" in classes and exercise:
             words = f"{words} to {exercise}"
+        number = _NUMBER.search(title["words"]) if "exercise" in classes else None
         parts.append(f'<details class="{begin["classes"]}"{begin["rest"]}>\n')
         parts.append(f'<summary class="admonition-title">{words}{_ARROW}</summary>')
-        parts.append(fold(body[title.end() : end]) + "</details>")
+        parts.append(fold(body[title.end() : end], number[1] if number else exercise) + "</details>")
         at = end + len("</div>")
     return "".join(parts) + body[at:]
 
@@ -67,7 +88,12 @@ def _end(body: str, start: int) -> int:
 
 def _fold(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
     if "body" in context and app.builder.format == "html":
-        context["body"] = fold(context["body"])
+        context["body"] = _CHINESE.sub('<details lang="zh" ', fold(context["body"]))
+
+
+def _gather(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    if app.builder.format == "html":
+        gather(doctree)
 
 
 def _open(self: HTML5Translator, node: HideCodeCellNode) -> None:
@@ -83,4 +109,5 @@ def _close(self: HTML5Translator, node: HideCodeCellNode) -> None:
 def setup(app: Sphinx) -> None:
     """Write the panels in a way of our own."""
     app.add_node(HideCodeCellNode, override=True, html=(_open, _close))
+    app.connect("doctree-resolved", _gather)
     app.connect("html-page-context", _fold)

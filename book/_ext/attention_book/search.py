@@ -1,6 +1,7 @@
 """The search finds sections: an index of their texts in place of Sphinx's, which knows words of whole pages.
 
-A section is what has a heading, an object of the package, or a term of the glossary. ``book/_static/searchtools.js``
+A section is what has a heading, an object of the package, or a term of the glossary. Its prose is what the search
+quotes; code, signatures and tables are found, but not quoted. ``book/_static/searchtools.js``
 reads the index on the search page, and no other page loads either. As the texts are there, Chinese words are found
 too, which are not set apart by spaces.
 """
@@ -23,6 +24,8 @@ __all__ = ["Sections", "plain", "sections", "setup"]
 #: Sections that exercises and solutions bring, to which nothing leads.
 _INNER = ("exercise-content", "solution-content")
 _SKIPPED = (nodes.comment, nodes.math_block, nodes.image, nodes.title, addnodes.toctree, addnodes.index)
+#: What is found, but not quoted; in HTML come the tables of results.
+_UNQUOTED = (nodes.literal_block, nodes.table, nodes.raw, addnodes.desc_signature)
 #: After these stands a space in the text, as after every block.
 _APART = (nodes.image, nodes.math_block, addnodes.desc_name, addnodes.desc_parameter, addnodes.desc_parameterlist)
 _SIGNS = {"times": "×", "cdot": "·", "in": "∈", "to": "→", "approx": "≈", "leq": "≤", "le": "≤", "ge": "≥", "geq": "≥"}
@@ -51,34 +54,38 @@ def _sign(name: str) -> str | None:
         return None
 
 
-def sections(doctree: nodes.document) -> list[tuple[str, str, str]]:
+def sections(doctree: nodes.document) -> list[tuple[str, str, str, str]]:
     """List the sections of a page in their order.
 
     :param doctree: the page, resolved.
-    :returns: the id, the title and the text of each; the first is the page's own, whose id is empty. A section's text
-        does not hold that of the sections in it.
+    :returns: the id, the title, the prose of each, and what else stands in it: code, signatures, tables. The first is
+        the page's own, whose id is empty. A section's text does not hold that of the sections in it.
     """
-    found: list[tuple[str, str, list[str]]] = []
-    _walk(doctree, found, [])
+    found: list[tuple[str, str, list[str], list[str]]] = []
+    _walk(doctree, found, [], [])
     if found:
         found[0] = ("", *found[0][1:])
-    return [(name, title, " ".join("".join(parts).split())) for name, title, parts in found]
+    return [(name, title, *(" ".join("".join(parts).split()) for parts in both)) for name, title, *both in found]
 
 
-def _walk(node: nodes.Node, found: list[tuple[str, str, list[str]]], parts: list[str]) -> None:
+def _walk(
+    node: nodes.Node, found: list[tuple[str, str, list[str], list[str]]], parts: list[str], others: list[str]
+) -> None:
     heading = _heading(node)
     if heading:
-        parts = []
-        found.append((*heading, parts))
+        parts, others = [], []
+        found.append((*heading, parts, others))
+    if isinstance(node, _UNQUOTED):
+        parts = others
     if isinstance(node, nodes.Text):
-        parts.append(node.astext())
+        parts.append(node.astext().replace(" · ", ", "))  # a dot between words; those of formulas stay
     elif isinstance(node, nodes.math):
         parts.append(plain(node.astext()))
     elif isinstance(node, nodes.raw):
         parts.append(_table(node.astext()))
     elif not isinstance(node, _SKIPPED):
         for child in node.children:
-            _walk(child, found, parts)
+            _walk(child, found, parts, others)
     if isinstance(node, _APART) or (isinstance(node, nodes.TextElement) and not isinstance(node, nodes.Inline)):
         parts.append(" ")
 
@@ -101,7 +108,7 @@ def _heading(node: nodes.Node) -> tuple[str, str] | None:
 def _said(node: nodes.Node | None) -> str:
     parts: list[str] = []
     for child in () if node is None else node.children:
-        _walk(child, [], parts)
+        _walk(child, [], parts, [])
     return " ".join("".join(parts).split())
 
 
@@ -117,7 +124,7 @@ class Sections(IndexBuilder):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._pages: dict[str, list[tuple[str, str, str]]] = {}
+        self._pages: dict[str, list[tuple[str, str, str, str]]] = {}
 
     def load(self, stream: IO[str], format: Any) -> None:
         """Read the index of an earlier build.

@@ -19,20 +19,35 @@ const views = (() => {
   };
   const contrast = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
 
+  // So many panels stand side by side: those of an axis in one row where they fit, for neighbours to be beside each other.
+  // As `beside` in layout.py.
+  function beside({ panels, axes, last }) {
+    const sizes = last ? [] : axes.slice(0, -2).flatMap(([, each]) => each);
+    if (panels <= 3) return panels;
+    if (sizes.length > 1 && sizes.at(-1) <= 4) return sizes.at(-1);
+    return panels > 4 && panels <= 8 && sizes.length === 1 ? panels : Math.ceil(Math.sqrt(panels));
+  }
+
   // Where everything stands, in pixels. `room`: how much larger than in a column of 690 pixels things may be.
   function geometry(layout, room, paint, narrow, named) {
     const { kind, panels, rows, columns } = layout;
     const clamp = (v, low, high) => Math.max(low, Math.min(high, v));
     if (kind === "bars") {
       const high = rows <= 8 ? 24 : rows <= 16 ? 18 : clamp(Math.floor(288 / rows), 8, 18);
-      const wide = Math.round((panels > 1 ? 72 : 88) * (narrow ? 1.4 : room));
+      const wide = Math.round((panels > 1 ? 72 : 88) * (narrow ? 1 : room));
       return { kind, across: panels, wide, high, width: panels * (wide + GAP) - GAP, height: rows * high + (named ? LABEL : 0), top: named ? LABEL : 0, stepX: wide + GAP, stepY: rows * high + (named ? LABEL : 0) };
     }
-    const row = panels <= 3 ? panels : Math.ceil(Math.sqrt(panels));
-    const across = narrow && panels === 4 && !paint ? 4 : row;
-    let side = kind === "grid" ? (panels === 1 ? 112 : panels <= 3 ? 96 : panels <= 4 ? 76 : 60) : panels === 1 ? 160 : 84;
+    const row = beside(layout);
+    const across = narrow && row > 4 ? Math.ceil(row / 2) : narrow && panels === 4 && !paint ? 4 : row;
+    let side = kind === "grid" ? (panels === 1 ? 112 : panels <= 3 ? 96 : panels <= 4 ? 76 : row > 4 ? 44 : 60) : panels === 1 ? 160 : 84;
     if (paint && columns > 8) side *= 1.3;
-    side = narrow ? Math.min((340 - (across - 1) * GAP) / across, 240) : side * room;
+    if (kind === "matrix" && rows === 1) {
+      // A vector below the panels of its channels: each number below its own.
+      const wide = narrow ? Math.min(42, Math.floor(340 / columns)) : 4 * Math.floor((44 * room) / 4) + GAP;
+      return { kind, across: 1, wide, high: 24, width: columns * wide, height: 24, top: 0, stepX: columns * wide + GAP, stepY: 28 };
+    }
+    // On a phone what is painted and what follows from it fit on one screen.
+    side = narrow ? Math.min((340 - (across - 1) * GAP) / across, panels === 1 ? 200 : 108) : side * room;
     let wide = clamp(Math.floor(side / columns), 4, narrow ? 44 : kind === "grid" ? 26 : 40);
     let high = kind === "grid" ? wide : clamp(Math.floor(side / rows), 4, 22);
     if (kind === "matrix" && rows === columns) wide = high = Math.min(wide, high);
@@ -139,19 +154,17 @@ const views = (() => {
         for (let k = 0; k < values.length; k++)
           if (hot[k] > 0) {
             const [x, y, w, h] = this.box(k);
+            // Whether a number moves is seen at once, and how strongly at a second look.
+            g.fillStyle = g.strokeStyle = colours.hot;
             if (Math.min(w, h) < 16) {
               // A dot, the larger the stronger: the number's own colour stays to be seen.
-              const side = Math.max(1.5, (0.22 + 0.4 * hot[k]) * Math.min(w, h));
-              g.fillStyle = colours.hot;
+              const side = Math.max(2.5, (0.32 + 0.4 * hot[k]) * Math.min(w, h));
               g.fillRect(x + (w - side) / 2, y + (h - side) / 2, side, side);
               continue;
             }
-            g.strokeStyle = colours.hot;
-            g.globalAlpha = 0.3 + 0.7 * hot[k];
-            g.lineWidth = 0.8 + 1.7 * hot[k];
+            g.lineWidth = 1.5 + 1.5 * hot[k];
             const inset = g.lineWidth / 2;
             g.strokeRect(x + inset, y + inset, w - 2 * inset, h - 2 * inset);
-            g.globalAlpha = 1;
           }
       if (at >= 0) {
         const [x, y, w, h] = this.box(at);

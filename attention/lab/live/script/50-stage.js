@@ -12,6 +12,21 @@ const stages = (() => {
     made.append(...inside);
     return made;
   }
+  // A group of buttons is one stop of the tab key: arrow keys lead from one to the next.
+  function roving(group, buttons, first) {
+    const stop = (to) => buttons.forEach((b, k) => (b.tabIndex = k === to ? 0 : -1));
+    stop(first);
+    group.addEventListener("focusin", (event) => stop(buttons.indexOf(event.target)));
+    group.addEventListener("keydown", (event) => {
+      const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+      const at = buttons.indexOf(document.activeElement);
+      if (!by || at < 0) return;
+      buttons[(at + by + buttons.length) % buttons.length].focus();
+      event.preventDefault();
+      event.stopPropagation();
+    });
+    return group;
+  }
   const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 
   class Stage {
@@ -80,7 +95,8 @@ const stages = (() => {
           choose(i);
         } }, name),
       );
-      return [element("div", { class: "al-choice", role: "group", "aria-label": label }, element("span", { class: "al-name" }, label), ...buttons)];
+      const group = element("div", { class: "al-choice", role: "group", "aria-label": label }, element("span", { class: "al-name" }, label), ...buttons);
+      return [roving(group, buttons, current)];
     }
 
     bar() {
@@ -88,8 +104,11 @@ const stages = (() => {
       const steps = ["All", ...this.zones.filter((zone) => zone !== "input")];
       const back = element("button", { type: "button", class: "al-arrow", "aria-label": "Step back", onclick: () => this.step(this.zone - 1) }, "‹");
       const next = element("button", { type: "button", class: "al-arrow", "aria-label": "Step on", onclick: () => this.step(this.zone + 1) }, "›");
-      this.stepNow = element("span", { class: "al-step" });
       this.stepNames = steps;
+      // As wide as the longest of all variants: nothing moves under the finger.
+      const longest = Math.max(...this.data.variants.flatMap(({ drawn }) => drawn.map(({ zone }) => zone.length)));
+      this.stepNow = element("span", { class: "al-step", style: `min-width:${longest + 7}ch` });
+      const again = element("button", { type: "button", class: "al-reset", onclick: () => { this.load(); this.resetSliders(); this.pointed = null; this.step(0); this.update(); } }, "Start again");
       return element(
         "div",
         { class: "al-bar" },
@@ -110,8 +129,11 @@ const stages = (() => {
           this.painting = i === 0;
           this.root.classList.toggle("al-pointing", !this.painting);
         }) : []),
-        element("div", { class: "al-choice", role: "group", "aria-label": "Step by step" }, element("span", { class: "al-name" }, "Steps"), back, this.stepNow, next),
-        element("button", { type: "button", class: "al-reset", onclick: () => { this.load(); this.resetSliders(); this.pointed = null; this.step(0); this.update(); } }, "Start again"),
+        roving(
+          element("div", { class: "al-choice al-steps", role: "group", "aria-label": "Step by step" }, element("span", { class: "al-name" }, "Steps"), back, this.stepNow, next, again),
+          [back, next, again],
+          1,
+        ),
       );
     }
 
@@ -132,6 +154,7 @@ const stages = (() => {
       each.cursor = 0;
       if (each.input >= 0) canvas.classList.add("al-paint");
       const down = (event) => {
+        this.touched = event.pointerType === "touch";
         const at = each.view.hit(event);
         if (at < 0) return;
         each.cursor = at;
@@ -171,7 +194,7 @@ const stages = (() => {
       const scale = `${drawn.low} to ${drawn.high}`.replaceAll("-", "−");
       return element(
         "div",
-        { class: `al-tensor al-${drawn.role}`, style: `width:${this.width(each)}px` },
+        { class: `al-tensor al-${drawn.role}${each.view.place.width > 300 && !this.narrow ? " al-wide" : ""}`, style: `width:${this.width(each)}px` },
         element("p", { class: "al-label" }, element("span", { class: "al-symbol", html: drawn.symbol }), element("span", { class: "al-about-tensor" }, drawn.about)),
         canvas,
         element("p", { class: "al-scale" }, scale),

@@ -50,6 +50,7 @@ const pictures = (() => {
     }
 
     key(each, event) {
+      this.touched = false;
       const { rows, columns, panels, kind } = each.drawn.layout;
       const total = rows * columns * panels;
       const change = { "+": 1, "=": 1, "-": -1, ...(kind === "bars" ? { ArrowRight: 1, ArrowLeft: -1 } : {}) }[event.key];
@@ -121,6 +122,7 @@ const pictures = (() => {
     // What the pointed number moves, and what moves it.
     follow() {
       const token = ++this.token;
+      this.settled = !this.pointed; // whether all that moves the pointed number is found
       if (!this.pointed) {
         this.hot = null;
         this.draw();
@@ -139,12 +141,13 @@ const pictures = (() => {
         this.hot[each.index] = this.strengths(more[each.drawn.value].data.map((v, k) => v - now[k]));
       });
       const moved = wanted.map((each) => ({ each, count: this.hot[each.index].count, top: this.hot[each.index].top }));
-      if (tensor.input >= 0) {
+      const before = this.tensors.filter((each) => each !== tensor && !after.has(each.drawn.value) && this.run.after(each.drawn.value, id).includes(id));
+      if (before.length) this.backwards(token, moved, before);
+      else {
+        this.settled = true;
         this.draw();
         this.report(moved, null);
-        return;
       }
-      this.backwards(token, moved);
     }
 
     strengths(slopes) {
@@ -163,11 +166,12 @@ const pictures = (() => {
       return { shares, count, top: top > 1e-12 ? slopes[best] : 0, best };
     }
 
-    backwards(token, moved) {
+    // What moves the pointed number: inputs, and all that is drawn between them and it.
+    backwards(token, moved, before) {
       const { tensor, at } = this.pointed;
       const id = tensor.drawn.value;
-      const jobs = this.tensors.filter((each) => each.input >= 0).flatMap((each) => Array.from(this.inputs[each.input], (_, k) => [each, k]));
-      const slopes = new Map(this.tensors.filter((each) => each.input >= 0).map((each) => [each, new Float64Array(this.inputs[each.input].length)]));
+      const slopes = new Map(before.map((each) => [each, new Float64Array(this.values[each.drawn.value].data.length)]));
+      const jobs = before.flatMap((each) => Array.from(slopes.get(each), (_, k) => [each, k]));
       let next = 0;
       const work = () => {
         if (token !== this.token) return;
@@ -184,6 +188,7 @@ const pictures = (() => {
           this.hot[each.index] = this.strengths(found);
           return { each, ...this.hot[each.index] };
         });
+        this.settled = true;
         this.draw();
         this.report(moved, from);
       };
@@ -222,29 +227,31 @@ const pictures = (() => {
     report(moved, from) {
       const { tensor, at, held } = this.pointed;
       const value = explain.number(this.values[tensor.drawn.value].data[at]);
-      const parts = moved.map(({ each, count, top }) =>
-        count ? `${this.share(count, this.hot[each.index].shares.length, each)} (by up to ${explain.number(Math.abs(top))})` : `nothing of ${each.drawn.symbol}`,
+      const parts = moved.map(({ each, count, top }, i) =>
+        count ? `${this.share(count, this.hot[each.index].shares.length, each, i > 0)} (${i ? "" : "by up to "}${explain.number(Math.abs(top))})` : `nothing of ${each.drawn.symbol}`,
       );
       let text = `<b>${this.called(tensor, at)} is ${value}.</b> `;
       if (parts.length) text += `${MORE} more of it moves ${parts.length > 1 ? `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}` : parts[0]}. `;
+      const between = from?.filter(({ each, count }) => each.input < 0 && count).map(({ each, count, shares }) => this.share(count, shares.length, each, true)) ?? [];
       if (from)
-        text += from.map(({ each, count, shares, best, top }) => {
+        text += from.filter(({ each }) => each.input >= 0).map(({ each, count, shares, best, top }) => {
           if (!count) return `Nothing in ${each.drawn.symbol} moves it just now.`;
           const by = `${explain.number(top * MORE)} for ${MORE}`;
           if (shares.length === 1) return `${each.drawn.symbol} moves it (${by}).`;
           const ties = shares.filter((v) => v > 0.999).length;
           return `${this.share(count, shares.length, each)} ${count === 1 ? "moves" : "move"} it, ${ties === count && count > 1 ? `all alike (${by})` : `most of all ${ties > 1 ? `${ties} of them, like ` : ""}${this.called(each, best)} (${by})`}.`;
         }).join(" ");
-      this.seen.innerHTML = text + (held ? " <i>Held: press Escape or touch it again to let go.</i>" : "");
-      if (tensor.input < 0) {
+      if (between.length) text += ` On the way: ${between.join(", ")}.`;
+      this.seen.innerHTML = text + (held ? ` <i>Held: ${this.touched ? "touch it again" : "press Escape, or click it again,"} to let go.</i>` : "");
+      if ("made" in this.run.entries[tensor.drawn.value]) {
         const { symbols, numbers } = this.formula(tensor, at);
         this.line.innerHTML = `${this.called(tensor, at)} = ${symbols} = ${numbers} = <b>${value}</b>`;
       } else this.line.innerHTML = "";
       this.announce(`${this.spoken(tensor, at)} is ${value}. ${this.seen.textContent.replace(/^.*?\. /, "")}`);
     }
 
-    share(count, all, each) {
-      return all === 1 ? each.drawn.symbol : `${count} of ${all} numbers of ${each.drawn.symbol}`;
+    share(count, all, each, short = false) {
+      return all === 1 ? each.drawn.symbol : `${count} of ${all} ${short ? "" : "numbers "}of ${each.drawn.symbol}`;
     }
 
     // What is said while nothing is pointed at.
