@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from attention.backbones.resnet import resnet50
 from attention.channel.se import SqueezeExcitation
-from attention.experiments.cbam import record_padding, tasks
+from attention.experiments.cbam import record_claims, record_padding, tasks
 from attention.hybrid.cbam import ORDERS, ConvolutionalBlockAttention
-from attention.lab import cost, style
+from attention.lab import cost, record, style
+from attention.lab.session import Budget
 from attention.lab.tasks import GateOf
 from attention.lab.tasks.pictures import picture
+from attention.lab.training import Comparison, compare
 from tests.laws.laws import LAWS
 from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases
 
@@ -582,3 +584,49 @@ def test_models_of_the_tasks_have_the_shapes_that_are_asked_for() -> None:
     space = GateOf(ConvolutionalBlockAttention(3, 1), "space")
     assert space(task.test[0]).shape == task.test[1].shape
     assert tasks.reader(channels=4)(torch.randn(2, 2, 5, 6)).shape == (2, 2)
+
+
+# The records
+
+
+def test_a_live_seed_gives_what_was_recorded() -> None:
+    recorded = Comparison.from_dict(record.load("cbam.claims")["experiment"]["far"])
+    models, task, options = record_claims.EXPERIMENTS["far"]
+    live = compare({name: models[name] for name in ("SE", "7 × 7")}, task, seeds=(0,), **options)
+    for name in live.names:
+        assert live.scores(name)[0] == pytest.approx(recorded.scores(name)[0], abs=0.02)
+
+
+def test_the_recorded_claims_name_the_models_of_today() -> None:
+    kept = record.load("cbam.claims")["experiment"]
+    assert list(kept) == list(record_claims.EXPERIMENTS)
+    for name, (models, _, options) in record_claims.EXPERIMENTS.items():
+        found = Comparison.from_dict(kept[name])
+        assert (found.names, found.steps, len(found.seeds)) == (tuple(models), options["steps"], 8)
+
+
+def test_no_recorded_score_passes_a_limit_that_is_computed() -> None:
+    """Each seed has its own data, and so a limit of its own."""
+    kept = {name: Comparison.from_dict(found) for name, found in record.load("cbam.claims")["experiment"].items()}
+    for seed in kept["cued"].seeds:
+        limit = tasks.cued_place_limit(tasks.lamp_where_cued(seed))
+        assert all(kept["cued"].scores(arm)[seed] < limit for arm in ("SE", "positions first", "parallel"))
+        limit = tasks.lamp_if_together_limit(tasks.lamp_if_together(seed))
+        assert all(kept["together"].scores(arm)[seed] < limit for arm in ("SE", "channels first", "parallel"))
+        assert kept["together"].scores("positions first")[seed] > limit
+    limit = tasks.shared_map_limit(tasks.own_regions(0))
+    assert kept["own regions"].scores("CBAM")[0] < kept["longer"].scores("CBAM")[0] < limit
+
+
+@pytest.mark.parametrize("script", [record_claims, record_padding], ids=["claims", "padding"])
+def test_a_recording_runs_and_keeps_every_arm(script: Any) -> None:
+    smoke = Budget("smoke", torch.device("cpu"))
+    kept = script.summary([script.one_run(smoke, **run) for run in script.runs(smoke)], smoke)
+    if script is record_claims:
+        found = {name: list(Comparison.from_dict(each).names) for name, each in kept.items()}
+        assert found == {name: list(models) for name, (models, *_) in script.EXPERIMENTS.items()}
+        return
+    assert Comparison.from_dict(kept["edge"]).names == script.PADDINGS
+    assert list(Comparison.from_dict(kept["canvas"]).names) == list(script.NETWORKS)
+    assert {len(seed) for arm in kept["middle less edge"].values() for seed in arm} == {2}
+    assert max(abs(block) for seed in kept["middle less edge"]["nowhere"] for block in seed) < 1e-5

@@ -8,6 +8,7 @@
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -125,10 +126,11 @@ def one_run(budget: Budget, name: str, seed: int) -> dict[str, Any]:
 
 
 def summary(results: list[dict[str, Any]], budget: Budget) -> dict[str, Any]:
-    """Put together what the record keeps: a comparison for each experiment."""
+    """Put together what the record keeps: a comparison for each experiment, without the curves of the losses."""
     count = _SEEDS[budget.name]
     parts = [results[i : i + count] for i in range(0, len(results), count)]
+    merged = (Comparison.merge(map(Comparison.from_dict, part)) for part in parts)
     return {
-        name: Comparison.merge(map(Comparison.from_dict, part)).to_dict()
-        for name, part in zip(EXPERIMENTS, parts, strict=True)
+        name: replace(each, runs=tuple(replace(run, losses=()) for run in each.runs)).to_dict()
+        for name, each in zip(EXPERIMENTS, merged, strict=True)
     }
