@@ -29,30 +29,30 @@ from attention.lab.checks import (
 __all__ = ["EXERCISES"]
 
 # cbam.1: numbers that a hand can compute. Logarithms are there because σ(ln a) = a / (1 + a).
-_F = torch.tensor([[[2.0, 2.0], [2.0, 2.0]], [[0.0, 4.0], [0.0, 0.0]]], dtype=torch.float64)
-_W0 = torch.tensor([[-1.0, 1.0]], dtype=torch.float64)
-_W1 = torch.tensor([[3.0], [1 / 3]], dtype=torch.float64).log() / 2
+_X = torch.tensor([[[2.0, 2.0], [2.0, 2.0]], [[0.0, 4.0], [0.0, 0.0]]], dtype=torch.float64)
+_W1 = torch.tensor([[-1.0, 1.0]], dtype=torch.float64)
+_W2 = torch.tensor([[3.0], [1 / 3]], dtype=torch.float64).log() / 2
 _KERNEL = torch.tensor([16.0, 1 / 4], dtype=torch.float64).log()  # of the mean, of the maximum
 
 
-def _by_hand(logits: Tensor, source: str = "F'") -> Tensor:
+def _by_hand(logits: Tensor, source: str = "x'") -> Tensor:
     """Compute the four numbers from the channels' logits; ``source`` says what the positions' gate is computed from."""
     channel = logits.sigmoid()
-    seen = _F if source == "F" else _F * channel[:, None, None]
+    seen = _X if source == "x" else _X * channel[:, None, None]
     space = (_KERNEL[0] * seen.mean(0) + _KERNEL[1] * seen.amax(0)).sigmoid()
     return torch.cat([channel, space[0]])
 
 
 def _gates_by_hand(answer: Any) -> None:
-    mean, highest = _F.mean((1, 2)), _F.amax((1, 2))
-    each = (_W1 @ (_W0 @ mean).relu(), _W1 @ (_W0 @ highest).relu())
+    mean, highest = _X.mean((1, 2)), _X.amax((1, 2))
+    each = (_W2 @ (_W1 @ mean).relu(), _W2 @ (_W1 @ highest).relu())
     right = _by_hand(each[0] + each[1])
-    early = "Each statistic passes W₀ and δ by itself, and what comes out is added, not averaged."
+    early = "Each statistic passes W₁ and δ by itself, and what comes out is added, not averaged."
     mistakes = [
-        (_by_hand(_W1 @ (_W0 @ (mean + highest)).relu()), early),
-        (_by_hand(_W1 @ (_W0 @ mean) + _W1 @ (_W0 @ highest)), early),
+        (_by_hand(_W2 @ (_W1 @ (mean + highest)).relu()), early),
+        (_by_hand(_W2 @ (_W1 @ mean) + _W2 @ (_W1 @ highest)), early),
         (_by_hand(each[0]), "These are the gates from the means alone. What do the maxima add?"),
-        (_by_hand(each[0] + each[1], "F"), "The second gate is computed from F', behind the first one."),
+        (_by_hand(each[0] + each[1], "x"), "The second gate is computed from x', behind the first one."),
         (torch.cat([each[0] + each[1], right[2:]]), "The first two lack their sigmoid."),
         (torch.cat([right[:2], right[2:].logit()]), "The last two lack their sigmoid."),
         (torch.cat([each[0] + each[1], right[2:].logit()]), "What keeps a gate between 0 and 1?"),
@@ -225,8 +225,8 @@ def _reports_research(answer: Any) -> None:
     expect_research(answer, "Let the new statistic take the place of one of the two: statistics need no weights.")
 
 
-_CHANNEL = equation("cbam", 4, "g = σ(W₁ δ(W₀ z¹) + W₁ δ(W₀ z²))", "(2)")
-_SPACE = equation("cbam", 2, "m = σ(f(t¹ ∥ t²))", "(3)")
+_CHANNEL = equation("cbam", 4, "s_ch = σ(W₂ δ(W₁ z_avg) + W₂ δ(W₁ z_max))", "(2)")
+_SPACE = equation("cbam", 2, "s_pos = σ(f(t_avg ∥ t_max))", "(3)")
 
 EXERCISES = (
     Exercise(
@@ -234,13 +234,13 @@ EXERCISES = (
         "Both gates by hand",
         f"{_CHANNEL}; and {_SPACE}",
         (_gates_by_hand,),
-        "Two means, two maxima; two hidden numbers; two gates. Then F', and on it the same for positions.",
+        "Two means, two maxima; two hidden numbers; two gates. Then x', and on it the same for positions.",
         "two gates of channels and two of positions, to 0.005.",
     ),
     Exercise(
         "cbam.2",
         "The statistics of a position",
-        equation("cbam", 1, "t¹(p) = 1/C Σ_c F_c(p), t²(p) = max_c F_c(p)", "(3)"),
+        equation("cbam", 1, "t_avg(p) = 1/C Σ_c x_c(p), t_max(p) = max_c x_c(p)", "(3)"),
         (_pools_over_channels,),
         "Which axis disappears, and which one takes its place?",
         "mean and maximum over channels, in this order, for several shapes; the dtype is kept, the input left alone.",
@@ -256,7 +256,7 @@ EXERCISES = (
     Exercise(
         "cbam.4",
         "Fold the normalisation into the kernel",
-        equation("cbam", 9, "m = σ(γ (a − μ) / √(v + ε) + β)"),
+        equation("cbam", 9, "s_pos = σ(γ (a − μ) / √(v + ε) + β)"),
         (_folds,),
         "Write γ (a − μ) / √(v + ε) + β as a number times a, plus a number.",
         "one convolution with a bias does what convolution and normalisation did, for two kernel sizes.",
@@ -264,7 +264,7 @@ EXERCISES = (
     Exercise(
         "cbam.5",
         "Which gates can CBAM make?",
-        equation("cbam", 8, "F''_c(p) = g_c m(p) F_c(p), for all three orders"),
+        equation("cbam", 8, "y_c(p) = s_ch,c s_pos(p) x_c(p), for all three orders"),
         (_splits,),
         "Divide the gates of one channel by those of another. What must be true of the quotient?",
         "gates of three shapes were split into two factors between 0 and 1, and gates that are no product refused.",
@@ -272,7 +272,7 @@ EXERCISES = (
     Exercise(
         "cbam.6",
         "Does one statistic more help?",
-        equation("cbam", 3, "z¹_c = 1/(HW) Σ_p F_c(p), z²_c = max_p F_c(p)", "(2)"),
+        equation("cbam", 3, "z_avg,c = 1/(HW) Σ_p x_c(p), z_max,c = max_p x_c(p)", "(2)"),
         (_reports_research,),
         "State the claim before you run anything; then compare with the same seeds, and read the interval.",
         "at least three seeds, models of equal size, the paired interval of their differences, and a verdict that "

@@ -29,17 +29,20 @@ torch.fx.wrap("rearrange")
 class ConvolutionalBlockAttention(Attention):
     r"""Convolutional Block Attention Module (CBAM): a gate for each channel, then a gate for each position.
 
-    With $z^1, z^2 \in \mathbb{R}^C$ the mean and the maximum of $F$ over height and width, $t^1, t^2 \in
-    \mathbb{R}^{H \times W}$ the mean and the maximum of $F'$ over channels, $\delta$ the ReLU and $f^{k \times k}$ a
-    convolution with padding,
+    With $z^{avg}, z^{max} \in \mathbb{R}^C$ the mean and the maximum of $x$ over height and width, $t^{avg}, t^{max}
+    \in \mathbb{R}^{H \times W}$ the mean and the maximum of $x'$ over channels, $\delta$ the ReLU and $f^{k \times k}$
+    a convolution with padding,
 
     $$
-    M_c = \sigma\big(W_1\, \delta(W_0 z^1) + W_1\, \delta(W_0 z^2)\big), \quad F' = M_c \odot F, \quad
-    M_s = \sigma\big(f^{k \times k}(t^1 \,\Vert\, t^2)\big), \quad F'' = M_s \odot F'
+    \begin{aligned}
+    s^{ch} &= \sigma\big(W_2\, \delta(W_1 z^{avg}) + W_2\, \delta(W_1 z^{max})\big), & x' &= s^{ch} \odot x, \\
+    s^{pos} &= \sigma\big(f^{k \times k}(t^{avg} \,\Vert\, t^{max})\big), & y &= s^{pos} \odot x'
+    \end{aligned}
     $$
 
-    with $W_0 \in \mathbb{R}^{C/r \times C}$ and $W_1 \in \mathbb{R}^{C \times C/r}$: the paper's equations (2), (1) and
-    (3). The same two layers serve both statistics, and one map of positions serves all channels.
+    with $W_1 \in \mathbb{R}^{C/r \times C}$ and $W_2 \in \mathbb{R}^{C \times C/r}$: the paper's equations (2), (1) and
+    (3), where $x$, $x'$, $y$ are $F$, $F'$, $F''$, the gates are $M_c$ and $M_s$, and the matrices $W_0$ and $W_1$. The
+    same two layers serve both statistics, and one map of positions serves all channels.
 
     :param channels: number of channels $C$ of the input and the output.
     :param reduction: the ratio $r$ by which the bottleneck is narrower than the input; it divides ``channels``.
@@ -49,8 +52,8 @@ class ConvolutionalBlockAttention(Attention):
     :param norm: whether a batch normalisation of one channel follows the convolution, as in the authors' code.
     :param zero_init: whether that normalisation starts with weight 0, as in the network that the authors train:
         every position's gate is then 1/2 at the start, whatever the image.
-    :param order: ``"channel-space"`` as above; ``"space-channel"``, where the positions' gate is computed from $F$ and
-        the channels' from what it lets through; ``"parallel"``, where both are computed from $F$. The output is $F$
+    :param order: ``"channel-space"`` as above; ``"space-channel"``, where the positions' gate is computed from $x$ and
+        the channels' from what it lets through; ``"parallel"``, where both are computed from $x$. The output is $x$
         times both gates every time.
     :param statistics: the two statistics of both gates, in this order, each ``"mean"`` or ``"max"``. ``("max",
         "mean")`` is the order in which the authors' code stacks them for the convolution; a statistic named twice is
@@ -100,11 +103,11 @@ class ConvolutionalBlockAttention(Attention):
         }
         self.steps = {
             "z": Step("2 b c", "channels", "the mean and the maximum of each channel"),
-            "Mc": Step("b c 1 1", "channels", "how much of each channel passes", symbol="M_c"),
-            "F1": Step("b c h w", "channels", "what the first gate lets through", symbol="F'"),
+            "sch": Step("b c 1 1", "channels", "how much of each channel passes", symbol="s^{ch}"),
+            "x1": Step("b c h w", "channels", "what the first gate lets through", symbol="x'"),
             "t": Step("b 2 h w", "positions", "the mean and the maximum of each position, over its channels"),
-            "Ms": Step("b 1 h w", "positions", "how much of each position passes", symbol="M_s"),
-            "F2": Step("b c h w", "positions", "what both gates let through", symbol="F''"),
+            "spos": Step("b 1 h w", "positions", "how much of each position passes", symbol="s^{pos}"),
+            "y": Step("b c h w", "positions", "what both gates let through"),
         }
         self.reduce = nn.Linear(channels, channels // reduction, bias=bias)
         self.expand = nn.Linear(channels // reduction, channels, bias=bias)
@@ -114,24 +117,24 @@ class ConvolutionalBlockAttention(Attention):
             starting(self.norm, zeros)
 
     def channel_gate(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels 1 1"]:
-        """Compute the channels' gate $M_c$ from the statistics over positions, equation (2)."""
+        """Compute the channels' gate $s^{ch}$ from the statistics over positions, equation (2)."""
         z = torch.stack([_STATISTICS[each](x, (2, 3)) for each in self.statistics])  # b c h w -> two b c
         self.step("z", z)
         a = self.expand(self.reduce(z).relu())  # the same layers for both
-        return self.step("Mc", rearrange(a.sum(0).sigmoid(), "b c -> b c 1 1"))
+        return self.step("sch", rearrange(a.sum(0).sigmoid(), "b c -> b c 1 1"))
 
     def space_gate(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch 1 height width"]:
-        """Compute the positions' gate $M_s$ from the statistics over channels, equation (3)."""
+        """Compute the positions' gate $s^{pos}$ from the statistics over channels, equation (3)."""
         # b c h w -> b two h w. With the axis kept: inductor cannot compile a stack of maps for any height and width.
         t = self.step("t", torch.cat([_STATISTICS[each](x, 1, keepdim=True) for each in self.statistics], dim=1))
-        return self.step("Ms", self.norm(self.conv(t)).sigmoid())
+        return self.step("spos", self.norm(self.conv(t)).sigmoid())
 
     def attend(
         self, x: Float[Tensor, "batch channels height width"]
     ) -> tuple[Float[Tensor, "batch channels height width"], dict[str, Tensor]]:
         """Compute the output, equation (1) in the order that was chosen, and both gates.
 
-        :param x: the feature maps $F$, (batch, channels, height, width).
+        :param x: the feature maps $x$, (batch, channels, height, width).
         :returns: the output of the same shape, and the maps ``channel`` and ``space``.
         """
         check_input(x, "b c h w", c=self.channels)
@@ -139,10 +142,10 @@ class ConvolutionalBlockAttention(Attention):
             check_training(x)
         if self.order == "space-channel":
             space = self.space_gate(x)
-            seen = self.step("F1", x * space)
+            seen = self.step("x1", x * space)
             channel = self.channel_gate(seen)
-            return self.step("F2", seen * channel), {"channel": channel, "space": space}
+            return self.step("y", seen * channel), {"channel": channel, "space": space}
         channel = self.channel_gate(x)
-        seen = self.step("F1", x * channel)
+        seen = self.step("x1", x * channel)
         space = self.space_gate(x if self.order == "parallel" else seen)
-        return self.step("F2", seen * space), {"channel": channel, "space": space}
+        return self.step("y", seen * space), {"channel": channel, "space": space}

@@ -32,7 +32,7 @@ def picture() -> Picture:
         return block("cbam", CHANNELS, reduction=2, weights=WEIGHTS, then=_window, **options)
 
     first = one(order="space-channel")
-    for name, zone in (("F1", "positions"), ("F2", "channels")):
+    for name, zone in (("x1", "positions"), ("y", "channels")):
         first.steps[name] = replace(first.steps[name], zone=zone)
     corner = uniform(CHANNELS, SIZE, 0.1)
     corner[:, :2, 1:4, 2:5] = 0.9
@@ -46,10 +46,10 @@ def picture() -> Picture:
         },
         name="CBAM",
         variants={"positions first": first, "side by side": one(order="parallel")},
-        symbols={"x": "F", "reduce": "W_0", "expand": "W_1", "conv.weight": r"f^{7×7}"},
-        ranges={"x": (0, 1), "z": (0, 1), "F1": (0, 1), "F2": (0, 1), "t": (0, 1)},
+        symbols={"reduce": "W_1", "expand": "W_2", "conv.weight": r"f^{7×7}"},
+        ranges={"x": (0, 1), "z": (0, 1), "x1": (0, 1), "y": (0, 1), "t": (0, 1)},
         equations={
-            "Mc": "σ(<i>W</i><sub>1</sub> <i>h</i><sub>mean</sub> + <i>W</i><sub>1</sub> <i>h</i><sub>max</sub>)"
+            "sch": "σ(<i>W</i><sub>2</sub> <i>h</i><sub>mean</sub> + <i>W</i><sub>2</sub> <i>h</i><sub>max</sub>)"
         },
         panels={"z": ("mean", "max"), "h": ("mean", "max"), "t": ("mean", "max")},
         title="Convolutional Block Attention Module",

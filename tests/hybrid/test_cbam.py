@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from attention.backbones.resnet import resnet50
 from attention.channel.se import SqueezeExcitation
-from attention.experiments.cbam import tasks
+from attention.experiments.cbam import record_claims, record_padding, tasks
 from attention.hybrid.cbam import ORDERS, ConvolutionalBlockAttention
-from attention.lab import cost, style
+from attention.lab import cost, record, style
+from attention.lab.session import Budget
 from attention.lab.tasks import GateOf
 from attention.lab.tasks.pictures import picture
+from attention.lab.training import Comparison, compare
 from tests.laws.laws import LAWS
 from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases
 
@@ -37,20 +39,20 @@ def pick(statistic: str, numbers: list[float]) -> float:
 
 
 def naive_channel(block: ConvolutionalBlockAttention, f: list[Plane]) -> list[float]:
-    """Equation (2): M_c = σ(W₁ δ(W₀ z¹) + W₁ δ(W₀ z²))."""
-    w0, w1 = block.reduce.weight.tolist(), block.expand.weight.tolist()
-    b0 = [0.0] * len(w0) if block.reduce.bias is None else block.reduce.bias.tolist()
-    b1 = [0.0] * len(w1) if block.expand.bias is None else block.expand.bias.tolist()
-    sums = [0.0] * len(w1)
+    """Equation (2): s^ch = σ(W₂ δ(W₁ z^avg) + W₂ δ(W₁ z^max))."""
+    w1, w2 = block.reduce.weight.tolist(), block.expand.weight.tolist()
+    b1 = [0.0] * len(w1) if block.reduce.bias is None else block.reduce.bias.tolist()
+    b2 = [0.0] * len(w2) if block.expand.bias is None else block.expand.bias.tolist()
+    sums = [0.0] * len(w2)
     for statistic in block.statistics:
         z = [pick(statistic, [value for row in plane for value in row]) for plane in f]
         hidden = []
-        for weights, offset in zip(w0, b0, strict=True):
+        for weights, offset in zip(w1, b1, strict=True):
             total = offset
             for c, weight in enumerate(weights):
                 total += weight * z[c]
             hidden.append(total if total > 0 else 0.0)
-        for c, (weights, offset) in enumerate(zip(w1, b1, strict=True)):
+        for c, (weights, offset) in enumerate(zip(w2, b2, strict=True)):
             sums[c] += offset
             for k, weight in enumerate(weights):
                 sums[c] += weight * hidden[k]
@@ -58,7 +60,7 @@ def naive_channel(block: ConvolutionalBlockAttention, f: list[Plane]) -> list[fl
 
 
 def naive_space(block: ConvolutionalBlockAttention, f: list[Plane]) -> Plane:
-    """Equation (3): M_s = σ(f(t¹ ∥ t²)), outside the map all is 0."""
+    """Equation (3): s^pos = σ(f(t^avg ∥ t^max)), outside the map all is 0."""
     height, width = len(f[0]), len(f[0][0])
     stacked = [
         [[pick(statistic, [plane[i][j] for plane in f]) for j in range(width)] for i in range(height)]
@@ -328,7 +330,17 @@ def test_a_law_catches_what_circulates(wrong: type, law: int) -> None:
         LAWS[law](SPEC.with_build(wrong), 25)
 
 
-MAKERS = ("beside_the_mark", "peak_or_level", "own_regions", "cued_place", "together")
+MAKERS = (
+    "beside_the_mark",
+    "cued_place",
+    "edge_or_middle",
+    "lamp_if_together",
+    "lamp_where_cued",
+    "own_regions",
+    "peak_or_level",
+    "spot_that_is_cued",
+    "together",
+)
 
 
 # The tasks: what must fail does so for the reason that is given
@@ -427,6 +439,117 @@ def test_together_hides_its_labels_from_statistics_of_channels() -> None:
     assert (y.sum(1) == 4).all()
 
 
+def test_what_the_cue_asks_for_at_the_output() -> None:
+    """The spot's own channel where it is cued; and the lamp at the same place, which is lit everywhere else too."""
+    gates = tasks.cued_place(5, train=100, test=10)
+    x, kept = tasks.spot_that_is_cued(5, train=100, test=10).train
+    assert torch.equal(x, gates.train[0])
+    kept, place = kept.view(-1, 3, 9, 18), gates.train[1].view(-1, 9, 18)
+    bright = x[:, 2, 0, -1] > 0
+    for image, out, spot, first in zip(x, kept, place, bright.tolist(), strict=True):
+        wanted = 0 if first else 1
+        assert torch.equal(out[wanted], image[wanted] * spot)
+        assert not out[1 - wanted].any()
+        assert not out[2].any()
+    x, lamp = tasks.lamp_where_cued(5, train=100, test=10, noise=0).train
+    assert (x[:, 3] == 1).all()
+    assert torch.equal(lamp, tasks.cued_place(5, train=100, test=10, noise=0).train[1])
+
+
+def test_no_map_that_is_blind_to_the_cue_passes_the_limit_of_the_lamp() -> None:
+    """Any numbers at both spots, with the best gate that knows the cue: never better than one half at both."""
+    task = tasks.lamp_where_cued(noise=0)
+    x, y = task.test
+    spots = x[:, :2].flatten(2)
+    limit = tasks.cued_place_limit(task)
+    for a, b in ((0.5, 0.5), (1.0, 0.0), (0.9, 0.4), (0.1, 0.2)):
+        m = a * spots[:, 0] + b * spots[:, 1]
+        gate = ((m * y).sum(1) / m.square().sum(1)).clamp(0, 1)
+        score = 1 - ((gate[:, None] * m - y).square().sum() / (y - y.mean(0)).square().sum()).item()
+        assert score <= limit + 0.02, "the limit is of the expectation; cues in a test are not quite balanced"
+
+
+def test_the_lamp_if_together_and_its_limit() -> None:
+    task = tasks.lamp_if_together(train=50, test=100, noise=0)
+    x, y = task.test
+    both = (x[:, 0] * x[:, 7]).sum((1, 2)) > 0
+    assert torch.equal(y, both.float()[:, None].expand(-1, 162))
+    away = 0
+    for image in x:
+        at = image[:8].amax(0).nonzero()
+        for i in range(9):
+            for j in range(18):
+                away += int((at - torch.tensor([i, j])).abs().amax(1).min() > 3)
+    score = 1 - away / 4 / (y - y.mean(0)).square().sum().item()
+    assert tasks.lamp_if_together_limit(task) == pytest.approx(score, abs=1e-6)
+
+
+def test_a_lamp_is_the_last_channel_of_the_last_block() -> None:
+    x = torch.randn(2, 4, 3, 5)
+    double, triple = nn.Conv2d(4, 4, 1, groups=4, bias=False), nn.Conv2d(4, 4, 1, groups=4, bias=False)
+    nn.init.constant_(double.weight, 2.0)
+    nn.init.constant_(triple.weight, 3.0)
+    assert torch.equal(tasks.lamp_of(double, triple)(x), 6 * x[:, 3].flatten(1))
+
+
+def test_edge_or_middle_is_what_it_says() -> None:
+    x, y = tasks.edge_or_middle(2, train=400, test=10, noise=0).train
+    assert (x.sum((2, 3)) == torch.tensor([1.0, 0.0])).all()
+    places = x[:, 0].flatten(1).argmax(1)
+    rows, columns = places // 12, places % 12
+    to_edge = torch.stack([rows, columns, 11 - rows, 11 - columns]).amin(0)
+    assert torch.equal(to_edge >= 4, y == 1)
+    assert torch.equal(to_edge < 2, y == 0)
+    assert y.float().mean() == 0.5
+
+
+def test_who_pads_in_circles_gives_both_classes_the_same() -> None:
+    """A picture that is moved around, from the middle to the edge: the same answer; with zeros around it, another."""
+    x = tasks.edge_or_middle(1, train=20, test=10).train[0]
+    torch.manual_seed(0)
+    block = ConvolutionalBlockAttention(16, 2, bias=True, norm=True)
+    for mode, same in (("circular", True), ("zeros", False), ("reflect", False), ("replicate", False)):
+        reader = tasks.padded(tasks.reader(block), mode).eval()
+        before, after = reader(x), reader(x.roll((5, 3), dims=(2, 3)))
+        assert torch.allclose(before, after, atol=1e-3) == same, mode
+
+
+def test_padding_is_refused_by_its_name() -> None:
+    with pytest.raises(ValueError, match="mode='zero' is not one of zeros, reflect, replicate, circular"):
+        tasks.padded(nn.Conv2d(1, 1, 3, padding=1), "zero")
+
+
+def test_own_maps_see_their_own_channel_alone() -> None:
+    torch.manual_seed(0)
+    control, x = tasks.OwnMaps(2), torch.randn(1, 2, 9, 9)
+    before, after = control(x), control(torch.cat([x[:, :1], -x[:, 1:]], dim=1))
+    assert torch.equal(before[:, 0], after[:, 0])
+    assert not torch.equal(before[:, 1].abs(), after[:, 1].abs())
+
+
+def test_a_map_that_pads_in_circles_prefers_no_place() -> None:
+    """Images moved around in all ways: zeros give the mean map a shape, and without them it is flat."""
+    torch.manual_seed(0)
+    images = torch.rand(2, 1, 32, 32)
+    for arm, build in record_padding.NETWORKS.items():
+        torch.manual_seed(1)
+        model = build()
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.ones_(module.weight)  # those of the blocks start at 0
+        means = record_padding.place_alone(model, images)
+        assert [tuple(mean.shape) for mean in means] == [(16, 16), (8, 8)]
+        # The first block's stride is half of the shifts: its map repeats every second place.
+        spread = [(mean[::2, ::2] - mean[0, 0]).abs().max().item() for mean in means]
+        assert (max(spread) < 1e-5) == (arm == "nowhere"), arm
+
+
+def test_the_middle_of_a_map() -> None:
+    mean = torch.zeros(8, 8)
+    mean[2:6, 2:6] = 1
+    assert record_padding.middle_less_edge(mean) == 1
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -461,3 +584,49 @@ def test_models_of_the_tasks_have_the_shapes_that_are_asked_for() -> None:
     space = GateOf(ConvolutionalBlockAttention(3, 1), "space")
     assert space(task.test[0]).shape == task.test[1].shape
     assert tasks.reader(channels=4)(torch.randn(2, 2, 5, 6)).shape == (2, 2)
+
+
+# The records
+
+
+def test_a_live_seed_gives_what_was_recorded() -> None:
+    recorded = Comparison.from_dict(record.load("cbam.claims")["experiment"]["far"])
+    models, task, options = record_claims.EXPERIMENTS["far"]
+    live = compare({name: models[name] for name in ("SE", "7 × 7")}, task, seeds=(0,), **options)
+    for name in live.names:
+        assert live.scores(name)[0] == pytest.approx(recorded.scores(name)[0], abs=0.02)
+
+
+def test_the_recorded_claims_name_the_models_of_today() -> None:
+    kept = record.load("cbam.claims")["experiment"]
+    assert list(kept) == list(record_claims.EXPERIMENTS)
+    for name, (models, _, options) in record_claims.EXPERIMENTS.items():
+        found = Comparison.from_dict(kept[name])
+        assert (found.names, found.steps, len(found.seeds)) == (tuple(models), options["steps"], 8)
+
+
+def test_no_recorded_score_passes_a_limit_that_is_computed() -> None:
+    """Each seed has its own data, and so a limit of its own."""
+    kept = {name: Comparison.from_dict(found) for name, found in record.load("cbam.claims")["experiment"].items()}
+    for seed in kept["cued"].seeds:
+        limit = tasks.cued_place_limit(tasks.lamp_where_cued(seed))
+        assert all(kept["cued"].scores(arm)[seed] < limit for arm in ("SE", "positions first", "parallel"))
+        limit = tasks.lamp_if_together_limit(tasks.lamp_if_together(seed))
+        assert all(kept["together"].scores(arm)[seed] < limit for arm in ("SE", "channels first", "parallel"))
+        assert kept["together"].scores("positions first")[seed] > limit
+    limit = tasks.shared_map_limit(tasks.own_regions(0))
+    assert kept["own regions"].scores("CBAM")[0] < kept["longer"].scores("CBAM")[0] < limit
+
+
+@pytest.mark.parametrize("script", [record_claims, record_padding], ids=["claims", "padding"])
+def test_a_recording_runs_and_keeps_every_arm(script: Any) -> None:
+    smoke = Budget("smoke", torch.device("cpu"))
+    kept = script.summary([script.one_run(smoke, **run) for run in script.runs(smoke)], smoke)
+    if script is record_claims:
+        found = {name: list(Comparison.from_dict(each).names) for name, each in kept.items()}
+        assert found == {name: list(models) for name, (models, *_) in script.EXPERIMENTS.items()}
+        return
+    assert Comparison.from_dict(kept["edge"]).names == script.PADDINGS
+    assert list(Comparison.from_dict(kept["canvas"]).names) == list(script.NETWORKS)
+    assert {len(seed) for arm in kept["middle less edge"].values() for seed in arm} == {2}
+    assert max(abs(block) for seed in kept["middle less edge"]["nowhere"] for block in seed) < 1e-5

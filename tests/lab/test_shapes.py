@@ -501,7 +501,7 @@ def test_summary_is_torchinfo():
     [
         ("se", {"reduction": 2}, {"z": ("z", "squeeze"), "s": ("s", "excite"), "y": ("y", "scale")}),
         ("dot_product", {}, {"A": ("A", "compare"), "Y": ("Y", "read")}),
-        ("cbam", {"reduction": 2}, {"Mc": ("M_c", "channels"), "F2": ("F''", "positions")}),
+        ("cbam", {"reduction": 2}, {"sch": ("s^{ch}", "channels"), "y": ("y", "positions")}),
     ],
 )
 def test_the_steps_of_a_block_are_in_the_run(name, options, expected):

@@ -107,14 +107,14 @@ def test_a_pixel_of_eca_moves_its_channel_and_those_beside_it(show: Any) -> None
 
 
 def test_behind_its_channel_gate_cbam_moves_a_neighbourhood(show: Any) -> None:
-    """With F′ held, that is with the first gate as it is: the kernel's square of the map, cut off at the edges."""
+    """With x′ held, that is with the first gate as it is: the kernel's square of the map, cut off at the edges."""
     page = show("cbam")
     program = next(iter(page.picture.programs.values()))
     kernel = next(each for each in program.values if each.name == "conv.weight").constant.shape[-1]
-    _, channels, height, width = shape(page, "F1")
+    _, channels, height, width = shape(page, "x1")
     page.put(noise(channels, height, 3))
     for i, j in ((5, 6), (0, 0), (11, 4)):
-        found = lit(page, "F1", (1 * height + i) * width + j, "Ms")
+        found = lit(page, "x1", (1 * height + i) * width + j, "spos")
         expected = torch.zeros(1, height, width, dtype=torch.bool)
         reach = kernel // 2
         expected[:, max(0, i - reach) : i + reach + 1, max(0, j - reach) : j + reach + 1] = True

@@ -11,13 +11,21 @@ from attention.contract import check_positive
 from attention.lab.tasks.task import Task
 
 __all__ = [
+    "OwnMaps",
     "beside_the_mark",
     "cued_place",
     "cued_place_limit",
+    "edge_or_middle",
+    "lamp_if_together",
+    "lamp_if_together_limit",
+    "lamp_of",
+    "lamp_where_cued",
     "own_regions",
+    "padded",
     "peak_or_level",
     "reader",
     "shared_map_limit",
+    "spot_that_is_cued",
     "together",
 ]
 
@@ -196,6 +204,22 @@ def own_regions(
     )
 
 
+class OwnMaps(nn.Module):
+    """A control: a map for each channel, from a window of that channel alone.
+
+    :param channels: number of channels.
+    :param kernel_size: side of the windows in pixels, odd.
+    """
+
+    def __init__(self, channels: int, kernel_size: int = 7) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply each channel by its map: (batch, channels, height, width)."""
+        return x * self.conv(x).sigmoid()
+
+
 def shared_map_limit(task: Task, *, steps: int = 41) -> float:
     r"""The best R² on :func:`own_regions` of outputs :math:`g_c\, m(p)\, x_c(p)`, computed with the targets known.
 
@@ -328,3 +352,191 @@ def together(seed: int = 0, *, channels: int = 8, train: int = 2000, test: int =
         "second. The gates of the first half must be open if the two places are the same, the others if not.",
         loss="multi-label",
     )
+
+
+def spot_that_is_cued(seed: int = 0, *, train: int = 2000, test: int = 500, noise: float = 0.05) -> Task:
+    """Keep the spot that the cue names, and blank the rest: :func:`cued_place` with the block's output supervised.
+
+    Here a gate for each channel is enough: it knows the cue, and each spot has a channel of its own.
+
+    :param seed: the same seed gives the same data.
+    :param train: number of training samples.
+    :param test: number of test samples.
+    :param noise: standard deviation of the noise in all channels.
+    :returns: the task; inputs are (samples, 3, 9, 18), targets (samples, 3 · 162): the channel of the spot that is
+        cued, inside that spot, and 0 elsewhere.
+    """
+    first = cued_place(seed, train=train, test=test, noise=noise)
+
+    def ask(x: Tensor, place: Tensor) -> Tensor:
+        bright = (x[:, 2, :, -1].mean(1) > 0).float()
+        wanted = torch.stack([bright, 1 - bright, torch.zeros_like(bright)], dim=1)[..., None, None]
+        return (wanted * place.view(-1, 1, 9, 18) * x).flatten(1)
+
+    return Task(
+        name="spot that is cued",
+        train=(first.train[0], ask(*first.train)),
+        test=(first.test[0], ask(*first.test)),
+        classes=3 * 9 * 18,
+        chance=0.0,
+        about="A spot in channel A, another in channel B, and a cue. Keep the spot of A if the cue is bright, that of "
+        "B if it is dark, and blank all the rest.",
+        loss="mse",
+        channels=("A", "B", "cue"),
+    )
+
+
+def lamp_where_cued(seed: int = 0, *, train: int = 2000, test: int = 500, noise: float = 0.05) -> Task:
+    """Leave a fourth channel, lit everywhere, only at the spot that the cue names; the other outputs are free.
+
+    *What must fail, and why.* The lamp's channel has one number for a gate, and the map decides where. A map of windows
+    of the input cannot know the cue (:func:`cued_place`). Let it be :math:`a` at the spot of A and :math:`b` at that of
+    B; the gate of the lamp may know the cue and multiplies both. With the best gate the squared error is
+    :math:`b^2 / (a^2 + b^2)` where A is cued and :math:`a^2 / (a^2 + b^2)` where B is, 1/2 on average whatever
+    :math:`a` and :math:`b` are: no better than 1/2 at both spots, which :func:`cued_place_limit` scores.
+
+    :param seed: the same seed gives the same data.
+    :param train: number of training samples.
+    :param test: number of test samples.
+    :param noise: standard deviation of the noise in all channels.
+    :returns: the task; inputs are (samples, 4, 9, 18), the channels A, B, cue and lamp; targets (samples, 162), the
+        lamp's channel inside the spot that is cued, and 0 elsewhere.
+    """
+    first = cued_place(seed, train=train, test=test, noise=noise)
+    generator = torch.Generator().manual_seed(seed)
+
+    def light(x: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+        lamp = 1 + noise * torch.randn(len(x), 1, 9, 18, generator=generator)
+        return torch.cat([x, lamp], dim=1), place * lamp.flatten(1)
+
+    return Task(
+        name="lamp where cued",
+        train=light(*first.train),
+        test=light(*first.test),
+        classes=9 * 18,
+        chance=0.0,
+        about="A spot in channel A, another in channel B, a cue, and a lamp that is lit everywhere. Leave the lamp at "
+        "the spot of A if the cue is bright, at that of B if it is dark, and nowhere else.",
+        loss="mse",
+        channels=("A", "B", "cue", "lamp"),
+    )
+
+
+def lamp_if_together(
+    seed: int = 0, *, channels: int = 8, train: int = 2000, test: int = 500, noise: float = 0.05
+) -> Task:
+    """Leave a lamp on everywhere if all spots lie at one place, and nowhere if not; the other outputs are free.
+
+    *What must fail, and why.* Channel by channel the pixels are the same in both cases, so gates of channels that are
+    computed from the input know nothing (:func:`together`). A map of windows of 7 × 7 knows it where such a window
+    holds a spot, and guesses elsewhere: :func:`lamp_if_together_limit`. A gate computed from what the map lets through
+    knows it for all places.
+
+    :param seed: the same seed gives the same data.
+    :param channels: number of channels with spots, even.
+    :param train: number of training samples.
+    :param test: number of test samples.
+    :param noise: standard deviation of the noise in all channels.
+    :returns: the task; inputs are (samples, channels + 1, 9, 18), the lamp last; targets (samples, 162), the lamp's
+        channel or zeros.
+    """
+    first = together(seed, channels=channels, train=train, test=test, noise=noise)
+    generator = torch.Generator().manual_seed(seed)
+
+    def light(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        lamp = 1 + noise * torch.randn(len(x), 1, 9, 18, generator=generator)
+        return torch.cat([x, lamp], dim=1), labels[:, :1] * lamp.flatten(1)
+
+    return Task(
+        name="lamp if together",
+        train=light(*first.train),
+        test=light(*first.test),
+        classes=9 * 18,
+        chance=0.0,
+        about=f"{channels} channels with a spot each, in two halves that share a place or do not, and a lamp that is "
+        "lit everywhere. Leave the lamp on everywhere if all spots lie at one place, and nowhere if they do not.",
+        loss="mse",
+    )
+
+
+def lamp_if_together_limit(task: Task) -> float:
+    """The R² on :func:`lamp_if_together` where the lamp is right if a 7 × 7 window holds a spot, and 1/2 if none does.
+
+    :param task: the task, of which the test samples are used.
+    :returns: the limit.
+    """
+    x, y = task.test[0].double(), task.test[1].double()
+    spots = (x[:, :-1].amax(1, keepdim=True) > 0.5).double()
+    seen = nn.functional.max_pool2d(spots, 2 * _REACH + 1, 1, _REACH).flatten(1) > 0
+    guess = torch.where(seen, y, x[:, -1].flatten(1) / 2)
+    return 1 - ((guess - y).square().sum() / (y - y.mean(0)).square().sum()).item()
+
+
+class _Lamp(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, -1].flatten(1)
+
+
+def lamp_of(*blocks: nn.Module) -> nn.Sequential:
+    """Build a model whose output is the last channel of what comes out of one block, or of several in a row.
+
+    :param blocks: the blocks.
+    :returns: the model, from (batch, channels, height, width) to (batch, height · width).
+    """
+    return nn.Sequential(*blocks, _Lamp())
+
+
+def edge_or_middle(seed: int = 0, *, train: int = 2000, test: int = 1000, noise: float = 0.05) -> Task:
+    """One bright pixel; the class is whether it lies near the edge or in the middle.
+
+    *What must fail, and why.* Moved around (what leaves on one side comes back on the other), a picture of one class
+    becomes one of the other. A network whose convolutions pad in this way computes the same at every place, and moves
+    its maps along; summed over positions they are the same for both classes: 50%, whatever its weights.
+
+    :param seed: the same seed gives the same data.
+    :param train: number of training samples.
+    :param test: number of test samples.
+    :param noise: standard deviation of the noise in both channels.
+    :returns: the task; inputs are (samples, 2, 12, 12), of which the second channel is noise; two classes.
+    """
+    check_positive(train=train, test=test)
+    generator = torch.Generator().manual_seed(seed)
+    i = torch.arange(12)
+    inner = ((i >= 4) & (i < 8)).float()
+    outer = ((i < 2) | (i >= 10)).float()
+    places = {1: torch.outer(inner, inner), 0: (outer[:, None] + outer).clamp(max=1)}
+
+    def draw(n: int) -> tuple[Tensor, Tensor]:
+        middle = torch.randperm(n, generator=generator) % 2
+        x = noise * torch.randn(n, 2, 12, 12, generator=generator)
+        where = torch.stack([places[label].flatten() for label in middle.tolist()])
+        at = torch.multinomial(where, 1, generator=generator)
+        x[:, 0].flatten(1).scatter_add_(1, at, torch.ones(n, 1))
+        return x, middle
+
+    return Task(
+        name="edge or middle",
+        train=draw(train),
+        test=draw(test),
+        classes=2,
+        chance=0.5,
+        about="Channel A holds one bright pixel. Does it lie near the edge, or in the middle?",
+        labels=("edge", "middle"),
+        channels=("A", "B"),
+    )
+
+
+def padded(model: nn.Module, mode: str) -> nn.Module:
+    """Let every convolution of a model pad in another way, in place.
+
+    :param model: the model.
+    :param mode: as in PyTorch: ``zeros``, ``reflect``, ``replicate`` or ``circular``.
+    :returns: the model.
+    :raises ValueError: for another mode.
+    """
+    if mode not in ("zeros", "reflect", "replicate", "circular"):
+        raise ValueError(f"mode={mode!r} is not one of zeros, reflect, replicate, circular")
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            module.padding_mode = mode
+    return model

@@ -15,10 +15,10 @@ EQUATIONS = {
     "cbam.5": ("cbam-product",),
     "cbam.6": ("cbam-squeeze",),
 }
-PRINTED = {"cbam.1": (r"(\tfrac34, \tfrac14)", r"$m = \tfrac12$", r"$m = \tfrac45$")}
+PRINTED = {"cbam.1": (r"(\tfrac34, \tfrac14)", r"$s^{pos} = \tfrac12$", r"$s^{pos} = \tfrac45$")}
 
 
-def by_hand(hidden: float, source: str = "F'", half: str = "") -> Tensor:
+def by_hand(hidden: float, source: str = "x'", half: str = "") -> Tensor:
     """Compute the four gates as somebody would who makes one mistake.
 
     :param hidden: the sum of the two hidden numbers: 0 of the means, 2 of the maxima.
@@ -28,7 +28,7 @@ def by_hand(hidden: float, source: str = "F'", half: str = "") -> Tensor:
     f = torch.tensor([[[2.0, 2.0], [2.0, 2.0]], [[0.0, 4.0], [0.0, 0.0]]])
     w1, kernel = torch.tensor([3.0, 1 / 3]).log() / 2, torch.tensor([16.0, 1 / 4]).log()
     channel = (w1 * hidden).sigmoid()
-    seen = f if source == "F" else f * channel[:, None, None]
+    seen = f if source == "x" else f * channel[:, None, None]
     space = (kernel[0] * seen.mean(0) + kernel[1] * seen.amax(0))[0]
     return torch.cat([w1 * hidden if "g" in half else channel, space if "m" in half else space.sigmoid()])
 
@@ -142,7 +142,7 @@ WRONG: list[tuple[str, Any, str | tuple[str, ...]]] = [
     ("cbam.1", by_hand(2.0)[[1, 0, 2, 3]], "The gate of the first channel comes first"),
     ("cbam.1", by_hand(2.0)[[0, 1, 3, 2]], ("look again at [2], [3]", "at the left comes first")),
     ("cbam.1", by_hand(0.0), "from the means alone"),
-    ("cbam.1", by_hand(2.0, "F"), ("1 of 4 numbers", "look again at [3]", "computed from F'")),
+    ("cbam.1", by_hand(2.0, "x"), ("1 of 4 numbers", "look again at [3]", "computed from x'")),
     ("cbam.1", by_hand(2.0, half="g"), "The first two lack their sigmoid"),
     ("cbam.1", by_hand(2.0, half="m"), "The last two lack their sigmoid"),
     ("cbam.1", by_hand(2.0, half="gm"), "What keeps a gate between 0 and 1?"),
