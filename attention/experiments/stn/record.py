@@ -85,7 +85,7 @@ def slid(network: nn.Module, task: Task) -> dict[str, list[float]]:
     """Say how loss and slope depend on where a window of the canvas's size lies, over images.
 
     :returns: at each of ``OFFSETS`` the mean loss, the mean slope, the share of images that the slope would move
-        towards the object, and the share that it would not move at all.
+        towards the object, and the share that it would not move at all (which the record leaves out).
     """
     losses, slopes = tasks.slide(network, task, OFFSETS)
     return {
@@ -139,7 +139,15 @@ def summary(results: list[dict[str, Any]], budget: Budget) -> dict[str, Any]:
     for label in ("first", *TASKS):
         parts = [each[label] for each in results]
         comparison = Comparison.merge(Comparison.from_dict(part["comparison"]) for part in parts).to_dict()
+        comparison["runs"] = [run | {"losses": []} for run in comparison["runs"]]
         (what,) = set(parts[0]) - {"comparison"}
-        kept = {name: [part[what][name] for part in parts] for name in parts[0][what]}
+        kept = {name: [_short(part[what][name]) for part in parts] for name in parts[0][what]}
         experiment[label] = {"comparison": comparison, what: kept}
     return experiment
+
+
+def _short(value: Any) -> Any:
+    """Keep what the chapter shows, with four digits: every reader's installation carries the record."""
+    if isinstance(value, dict):
+        return {name: _short(each) for name, each in value.items() if name != "none"}
+    return [_short(each) for each in value] if isinstance(value, list) else float(f"{value:.4g}")
