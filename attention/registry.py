@@ -85,7 +85,8 @@ class Entry:
     :param seconds: time to run it on two CPU cores, as `make execute` measured it.
     :param chapter: the mechanism in whose chapter this one is introduced; empty where it has a chapter of its own.
     :param cost: formulas as strings: ``parameters``, ``macs`` (multiply–adds of convolutions, linear layers and
-        matrix products for one image), and ``symbols``: which constructor option or other quantity each letter is.
+        matrix products for one image), and ``symbols``: which constructor option or other quantity each letter is;
+        for a block that reads between pixels also ``reads``, the multiply–adds of that, which ``macs`` leaves out.
     """
 
     name: str

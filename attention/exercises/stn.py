@@ -28,15 +28,15 @@ __all__ = ["EXERCISES"]
 
 
 def _one_place(answer: Any) -> None:
-    numbers = expect_numbers(answer, (5,), "the five numbers x, y, m, n, V")
+    numbers = expect_numbers(answer, (5,), "the five numbers p′₁, p′₂, m, n, y")
     right = _five(1 / 8, 0.0)
     mistakes = [
-        (_five(0.0, 1 / 8), "x comes first, and y second: the first row of the matrix makes x."),
-        (_five(-1 / 4, -1 / 2), "That is the target's own place. The matrix leads from there to the source."),
-        (_five(1 / 8, 1 / 2), "The first row of two pixels lies at y = −½, not at 0."),
-        (_five(-1 / 8, 0.0), "x has a shift as well: the third column of the matrix is added."),
+        (_five(0.0, 1 / 8), "Across comes first, and down second: the first row of the matrix makes p′₁."),
+        (_five(-1 / 4, -1 / 2), "That is p, the output pixel's own place. The matrix leads from there to p′."),
+        (_five(1 / 8, 1 / 2), "The first row of two pixels lies at p₂ = −½, not at 0."),
+        (_five(-1 / 8, 0.0), "Across there is a shift as well: the third column of the matrix is added."),
         (_five(-1 / 8, -1 / 2), "Both have a shift: the third column of the matrix is added."),
-        (_five(-1 / 4, 0.0), "You took x as it is in the target; the first row of the matrix changes it."),
+        (_five(-1 / 4, 0.0), "You took p₁ as it is; the first row of the matrix changes it."),
         (
             torch.tensor([1 / 8, 0, 27 / 16, 1 / 2, _value(27 / 16, 1 / 2)]),
             "You took −1 and 1 for the centres of the outer pixels; here they are the edges.",
@@ -198,9 +198,9 @@ _TOLD = (
     ([[0.3, 0, 0], [0, 0.3, 0]], (3, 4), (8, 8), "The bright pixel is in the middle of the window."),
     ([[2.5, 0, 0], [0, 2.5, 0]], (4, 4), (9, 9), "The middle pixel of an odd map stays in the middle."),
     ([[4.0, 0, 0], [0, 4, 0]], (2, 2), (9, 9), "A scale of 4 steps over pixels: 4 to the next place."),
-    ([[0.5, 0, 0], [0, 0.5, 0.5]], (0, 4), (6, 8), "A positive shift in y moves the window down."),
-    ([[0.5, 0, 0.5], [0, 0.5, 0]], (3, 6), (6, 10), "A positive shift in x moves the window to the right."),
-    ([[0.5, 0, 0], [0, 0.5, -0.5]], (0, 4), (10, 6), "A negative shift in y moves the window up."),
+    ([[0.5, 0, 0], [0, 0.5, 0.5]], (0, 4), (6, 8), "A positive shift of p′₂ moves the window down."),
+    ([[0.5, 0, 0.5], [0, 0.5, 0]], (3, 6), (6, 10), "A positive shift of p′₁ moves the window to the right."),
+    ([[0.5, 0, 0], [0, 0.5, -0.5]], (0, 4), (10, 6), "A negative shift of p′₂ moves the window up."),
     ([[0.25, 0, 0.02], [0, 0.25, 0]], (4, 2), (8, 8), "Less than one pixel away is near enough."),
     (
         [[0.9, 0, 0], [0.9, 0, 0]],
@@ -259,10 +259,10 @@ def _reports_research(answer: Any) -> None:
     expect_research(answer, "A control of equal size: give the smaller model more features elsewhere.", "spreads")
 
 
-_THETA = equation("stn", 1, "θ = W_θ f(U) + b_θ")
-_GRID = equation("stn", 2, "(xˢ, yˢ) = A_θ (xᵗ, yᵗ, 1)", "(1)")
-_PIXELS = equation("stn", 4, "m(x) = ((x + 1) W − 1)/2, n(y) = ((y + 1) H − 1)/2")
-_SAMPLE = equation("stn", 5, "V = Σ_n Σ_m U_nm k(m(x) − m) k(n(y) − n) with k(d) = max(0, 1 − |d|)", "(5)")
+_THETA = equation("stn", 1, "θ = W_θ f(x) + b_θ")
+_GRID = equation("stn", 2, "p′ = A_θ (p₁, p₂, 1)", "(1)")
+_PIXELS = equation("stn", 4, "m = ((p′₁ + 1) W − 1)/2, n = ((p′₂ + 1) H − 1)/2")
+_SAMPLE = equation("stn", 5, "y = Σ_i Σ_j x_ij k(m − j) k(n − i) with k(d) = max(0, 1 − |d|)", "(5)")
 
 EXERCISES = (
     Exercise(
@@ -270,7 +270,7 @@ EXERCISES = (
         "One place by hand",
         f"{_GRID}; {_PIXELS}; and {_SAMPLE}",
         (_one_place,),
-        "Write down the target first: column 1 of four lies at −¼, row 0 of two at −½.",
+        "Write down p first: column 1 of four lies at −¼, row 0 of two at −½.",
         "place, pixel and value, to 0.001.",
     ),
     Exercise(
@@ -301,7 +301,7 @@ EXERCISES = (
     Exercise(
         "stn.5",
         "How far may the window be off?",
-        equation("stn", 7, "∂V/∂x = W/2 Σ_n (U_n,m+1 − U_nm) k(n(y) − n)", "(7)"),
+        equation("stn", 7, "∂y/∂p′₁ = W/2 Σ_i (x_i,j+1 − x_ij) k(n − i)", "(7)"),
         (_sees_reach,),
         "Compute the places of all output pixels, in pixels, and compare them with the bright one.",
         "eleven windows: inside, outside, shifted, and with places that lie more than a pixel apart.",

@@ -53,19 +53,18 @@ def _arrow() -> Tensor:
 def picture() -> Picture:
     """Make the picture."""
     presets = {name: (_arrow(), torch.tensor([theta], dtype=torch.float64)) for name, theta in THETA.items()}
-    places = "<i>x<sup>s</sup></i>, <i>y<sup>s</sup></i>"
     return made(
         Window().double().eval(),
         presets,
         name="−1 and 1 at the outer edges",
         variants={"at the outer centres": Window(align_corners=True).double().eval()},
-        symbols={"x": "U", "theta": r"\theta", "grid": "(x^s, y^s)"},
-        ranges={"x": (0, 1), "V": (0, 1), "theta": (-2.5, 2.5)},
+        symbols={"x": "x", "theta": r"\theta", "grid": "p'"},
+        ranges={"x": (0, 1), "y": (0, 1), "theta": (-2.5, 2.5)},
         equations={
-            "grid": "<i>A<sub>θ</sub></i> (<i>x<sup>t</sup></i>, <i>y<sup>t</sup></i>, 1)",
-            "V": f"sum over the four pixels around ({places}): <i>U</i> · (1 − distance across) · (1 − distance down)",
+            "grid": "<i>A<sub>θ</sub></i> (<i>p</i><sub>1</sub>, <i>p</i><sub>2</sub>, 1)",
+            "y": "sum over the four pixels around <i>p′</i>: <i>x</i> · (1 − distance across) · (1 − distance down)",
         },
-        panels={"grid": ("x", "y")},
+        panels={"grid": ("across", "down")},
         places="grid",
         said={"x": "a picture", "theta": "the six numbers of the window"},
         title="Spatial transformer",

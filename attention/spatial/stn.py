@@ -24,16 +24,17 @@ for _function in ("rearrange", "wide", "_check_found", "_look", "_targets"):
 class SpatialTransformer(Attention):
     r"""Spatial transformer: resample the feature maps through a window that is chosen from them.
 
-    With $U \in \mathbb{R}^{C \times H \times W}$ the input, each pixel $i$ of the output lies at $(x^t_i, y^t_i)$ in
-    coordinates from −1 to 1, and shows the place $(x^s_i, y^s_i)$ of the input:
+    With $x \in \mathbb{R}^{C \times H \times W}$ the input, each pixel of the output lies at a place $p = (p_1, p_2)$,
+    across and down, in coordinates from −1 to 1, and shows the place $p'$ of the input:
 
     $$
-    \theta = f_\mathrm{loc}(U), \qquad
-    \begin{pmatrix} x^s_i \\ y^s_i \end{pmatrix} = A_\theta \begin{pmatrix} x^t_i \\ y^t_i \\ 1 \end{pmatrix}, \qquad
-    V^c_i = \sum_n^H \sum_m^W U^c_{nm} \max(0, 1 - |x^s_i - m|) \max(0, 1 - |y^s_i - n|)
+    \theta = f_\mathrm{loc}(x), \qquad
+    p' = A_\theta \begin{pmatrix} p_1 \\ p_2 \\ 1 \end{pmatrix}, \qquad
+    y_c(p) = \sum_n^H \sum_m^W x_c(n, m) \max(0, 1 - |p'_1 - m|) \max(0, 1 - |p'_2 - n|)
     $$
 
-    the paper's equations (1) and (5); in (5) the place is in pixels. Beyond the input's edge all is 0.
+    the paper's equations (1) and (5); in (5) the place is in pixels. Beyond the input's edge all is 0. (The paper
+    writes $U$ for the input, $V$ for the output, $(x^t_i, y^t_i)$ for $p$ and $(x^s_i, y^s_i)$ for $p'$.)
 
     :param localiser: the localisation network but for its last layer: any module from (batch, channels, height, width)
         to (batch, ``features``). The last layer, from there to θ, is the block's own and is called ``head``.
@@ -79,14 +80,13 @@ class SpatialTransformer(Attention):
         dims = "b h w 2" if size is None else f"b {size[0]} {size[1]} 2"
         self.maps = {
             "theta": Map("b 2 3", "real", about="the matrix that leads from output to input; scale > 1 shows more"),
-            "grid": Map(dims, "real", about="where each output pixel looks: x, then y, from -1 to 1"),
+            "grid": Map(dims, "real", about="where each output pixel looks: across, then down, from -1 to 1"),
         }
-        places = r"\begin{pmatrix} x^s_i \\ y^s_i \end{pmatrix}"
         self.steps = {
             "theta": Step("b k", "localise", "the numbers that the localiser chooses", symbol=r"\theta"),
             "A": Step("b 2 3", "localise", "the matrix that they make", symbol=r"A_\theta"),
-            "grid": Step("b p q 2", "grid", "where each output pixel looks: x, then y", symbol=places),
-            "V": Step("b c p q", "sample", "what it sees there"),
+            "grid": Step("b p q 2", "grid", "where each output pixel looks: across, then down", symbol="p'"),
+            "y": Step("b c p q", "sample", "what it sees there"),
         }
         self.localiser = localiser
         self.head = nn.Linear(self.features, len(IDENTITY[transform]))
@@ -96,7 +96,7 @@ class SpatialTransformer(Attention):
     def theta(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch 2 3"]:
         """Localise: compute the matrix $A_θ$ of each image.
 
-        :param x: the feature maps $U$, (batch, channels, height, width).
+        :param x: the feature maps $x$, (batch, channels, height, width).
         :returns: the matrices, (batch, 2, 3), from output coordinates to input coordinates.
         """
         check_input(x)
@@ -133,8 +133,8 @@ class SpatialTransformer(Attention):
         across = (1 - (rearrange(xs, "b i j -> b i j 1") - m).abs()).relu()  # max(0, 1 − |x − m|)
         down = (1 - (rearrange(ys, "b i j -> b i j 1") - n).abs()).relu()  # max(0, 1 − |y − n|)
         with full_precision(u):
-            v = einsum(u, down, across, "b c n m, b i j n, b i j m -> b c i j")
-        return self.step("V", v.to(x.dtype)), {"theta": theta, "grid": grid.to(x.dtype)}
+            y = einsum(u, down, across, "b c n m, b i j n, b i j m -> b c i j")
+        return self.step("y", y.to(x.dtype)), {"theta": theta, "grid": grid.to(x.dtype)}
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels h w"]:
         """Compute the output alone: the four pixels around each place are read, and no others."""

@@ -6,6 +6,7 @@ import pstats
 import pytest
 import torch
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 from torch import nn
 
 from attention import registry
@@ -149,6 +150,14 @@ def test_every_step_of_a_block_is_drawn_in_its_zone_and_colour(name, literal_run
     assert {step.zone for step in block.steps.values()} == set(zones(fig))
     plain = [node.words for node in shown if node.kind == "layout" and not (node.step or node.role or node.map)]
     assert plain == []
+
+
+def test_an_einsum_that_makes_a_step_is_called_as_its_zone(shown):
+    block, inputs = block_and_inputs("stn")
+    draw(trace(block, *inputs))
+    told = [text.get_text() for text in shown["fig"].findobj(Text)]
+    assert not [words for words in told if "einsum" in words]
+    assert told.count("grid") == 2, "the zone, and the product in it"
 
 
 def test_zones_hold_what_belongs_to_them():

@@ -148,8 +148,8 @@ def test_a_pixel_behind_a_spatial_transformer_comes_from_at_most_four(show: Any)
     seen = []
     for name in page.picture.presets:
         page.page.get_by_role("group", name="Input").get_by_role("button", name=name, exact=True).click()
-        for at in range(0, torch.Size(shape(page, "V")).numel(), 7):
-            found = page.touched("V", at)["x"]
+        for at in range(0, torch.Size(shape(page, "y")).numel(), 7):
+            found = page.touched("y", at)["x"]
             seen.append(len(found))
             assert len(found) <= 4
             for places in ({k // width for k in found}, {k % width for k in found}):

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from attention.experiments.stn import tasks
-from attention.lab import cost
+from attention.lab import cost, record
+from attention.lab.comparison import Comparison
 from attention.lab.tasks import Task, fashion_mnist
+from attention.lab.training import compare
 from attention.spatial.stn import SpatialTransformer
 from tests.laws.laws import LAWS
 from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases
@@ -418,7 +420,7 @@ def test_objects_lie_where_the_task_says(displaced: Task) -> None:
 
 def test_a_perfect_window_leaves_nothing(displaced: Task) -> None:
     left = tasks.pose(displaced.placed[1], perfect(displaced.placed[1]))
-    torch.testing.assert_close(left, torch.zeros(200, 4, dtype=torch.float64), atol=1e-5, rtol=0)
+    torch.testing.assert_close(left, torch.zeros(200, 6, dtype=torch.float64), atol=1e-5, rtol=0)
 
 
 def test_each_component_of_the_pose_is_what_it_says() -> None:
@@ -426,11 +428,13 @@ def test_each_component_of_the_pose_is_what_it_says() -> None:
     placed = torch.tensor([[13.5, 13.5, 0.0, 1.0]])
     eye = torch.eye(2, 3)
     for theta, expected in (
-        (eye, [0, 0, 1, 0]),
-        (0.5 * eye, [0, 0, 0, 0]),
-        (eye + torch.tensor([[0, 0, 0.25], [0, 0, 0]]), [0.5, 0, 1, 0]),  # 3.5 pixels of the object's half side, 7
-        (eye + torch.tensor([[0, 0, 0], [0, 0, -0.5]]), [0, -1, 1, 0]),
-        (torch.tensor([[0.0, -1, 0], [1, 0, 0]]), [0, 0, 1, 90]),
+        (eye, [0, 0, 1, 0, 0, 0]),
+        (0.5 * eye, [0, 0, 0, 0, 0, 0]),
+        (eye + torch.tensor([[0, 0, 0.25], [0, 0, 0]]), [0.5, 0, 1, 0, 0, 0]),  # 3.5 pixels of half a side, 7
+        (eye + torch.tensor([[0, 0, 0], [0, 0, -0.5]]), [0, -1, 1, 0, 0, 0]),
+        (torch.tensor([[0.0, -1, 0], [1, 0, 0]]), [0, 0, 1, 90, 0, 0]),
+        (torch.tensor([[1.0, 0, 0], [0, 0.25, 0]]), [0, 0, 0, 0, 2, 0]),  # four times as wide as high
+        (torch.tensor([[1.25, 0.75, 0], [0.75, 1.25, 0]]), [0, 0, 1, 0, 0, 0.75]),  # of area 1, symmetric: no turn
     ):
         found = tasks.pose(placed, theta[None])
         torch.testing.assert_close(found, torch.tensor([expected], dtype=torch.float64))
@@ -438,20 +442,101 @@ def test_each_component_of_the_pose_is_what_it_says() -> None:
     torch.testing.assert_close(turned[0, 3].item(), 30.0)
 
 
+def test_the_pose_of_any_window_is_a_rotation_times_a_symmetric_matrix() -> None:
+    """The six numbers give the window back: none is lost, and none is said twice."""
+    placed = torch.tensor([[13.5, 13.5, 0.0, 1.0]]).expand(20, 4)
+    theta = torch.eye(2, 3).double() + 0.25 * torch.randn(20, 2, 3, dtype=torch.float64)
+    across, down, size, angle, aspect, shear = tasks.pose(placed, theta).unbind(1)
+    size, turn = 2**size, torch.deg2rad(angle)
+    wide = (1 + shear**2).sqrt() * 2 ** (aspect / 2)  # S₁₁ S₂₂ − S₁₂² is 1 where the size is
+    symmetric = size[:, None, None] * rearrange([wide, shear, shear, (1 + shear**2) / wide], "(i j) b -> b i j", i=2)
+    rotation = rearrange([turn.cos(), -turn.sin(), turn.sin(), turn.cos()], "(i j) b -> b i j", i=2)
+    made = torch.cat([rotation @ symmetric, torch.stack([across, down], 1)[:, :, None]], 2)
+    torch.testing.assert_close(made, 2 * theta)  # the object's half side is half of the canvas's
+
+
 def test_the_spread_is_taken_within_classes_and_around_the_circle() -> None:
     poses = torch.tensor([[0.0, 1, 0, 179], [0, 1, 0, -179], [5, 1, 0, 10], [5, 3, 0, 12]], dtype=torch.float64)
+    poses = functional.pad(poses, (0, 2))
     found = tasks.spread(poses, torch.tensor([0, 0, 1, 1]))
-    assert found == pytest.approx({"across": 0, "down": 0.5**0.5, "size": 0, "angle": 1})
+    assert found == pytest.approx({"across": 0, "down": 0.5**0.5, "size": 0, "angle": 1, "aspect": 0, "shear": 0})
 
 
 def test_the_networks_of_the_comparison_are_of_equal_size() -> None:
-    """To within 1%, as the chapter says."""
-    transformer = SpatialTransformer(tasks.localiser(), 32, size=(16, 16))
-    networks = (tasks.classifier(widths=(9, 16, 16)), tasks.translation_blind((8, 24, 54)), tasks.reader(transformer))
+    """To within 1%, as the chapter says; the frozen one lacks the localiser and its last layer, and nothing else."""
     x = torch.zeros(2, 1, 28, 28)
-    assert all(network(x).shape == (2, 10) for network in networks)
-    sizes = [sum(p.numel() for p in network.parameters()) for network in networks]
-    assert max(sizes) <= 1.01 * min(sizes)
+    built = {name: build() for name, build in tasks.networks().items()}
+    assert all(network(x).shape == (2, 10) for network in built.values())
+    sizes = {name: sum(p.numel() for p in network.parameters()) for name, network in built.items()}
+    window = sum(p.numel() for p in built["affine"][0].parameters())
+    assert sizes.pop("frozen") == sizes["affine"] - window
+    assert all(abs(size - sizes["affine"]) <= sizes["affine"] / 100 for size in sizes.values())
+
+
+def test_a_frozen_window_shows_what_a_fresh_transformer_shows() -> None:
+    x = torch.rand(3, 1, 28, 28)
+    torch.testing.assert_close(tasks.frozen()[0](x), tasks.transformed()[0](x), atol=1e-5, rtol=0)
+
+
+def test_the_start_over_a_corner_leaves_most_objects_outside(displaced: Task) -> None:
+    """With its own window, the same for all images; the identity leaves none outside."""
+    with torch.no_grad():
+        theta = tasks.networks()["corner start"]()[0].theta(displaced.test[0])
+    torch.testing.assert_close(theta, torch.tensor(tasks.CORNER).view(1, 2, 3).expand(200, 2, 3))
+    missed = [
+        (tasks.pose(displaced.placed[1], windows)[:, :2].abs().amax(1) > 1).double().mean()
+        for windows in (theta, torch.eye(2, 3).expand(200, 2, 3))
+    ]
+    assert missed[0] > 0.6 > 0.4 > missed[1]
+
+
+def test_a_film_keeps_the_network_as_it_was(displaced: Task) -> None:
+    """The copy after k steps is what a training of k steps gives, at a constant rate."""
+    film = tasks.Film(lambda: tasks.classifier(widths=(2, 2, 4)), (0, 2))
+    options = {"lr": 1e-3, "schedule": "constant", "seeds": [0]}
+    compare({"film": film}, displaced, steps=4, **options)
+    nets: list[nn.Module] = []
+    compare({"two": film.build}, displaced, steps=2, keep=lambda name, seed, net: nets.append(net), **options)
+    x = displaced.test[0]
+    assert not film[2].training
+    torch.testing.assert_close(film[2](x), nets[0](x))
+    assert not torch.allclose(film[0](x), nets[0](x))
+    with pytest.raises(KeyError):
+        film[1]
+
+
+def test_a_sliding_window_has_the_slope_of_its_loss(displaced: Task) -> None:
+    """By differences, but where a kink lies between; and a window that has left the object says nothing."""
+    network, step = tasks.frozen().eval(), 0.01
+    offsets = torch.tensor([3.3 - step, 3.3, 3.3 + step, 40.0])
+    losses, slopes = tasks.slide(network, displaced, offsets, samples=100)
+    assert losses.shape == slopes.shape == (100, 4)
+    differences = (losses[:, 2] - losses[:, 0]) / (2 * step)
+    assert torch.corrcoef(torch.stack([differences, slopes[:, 1]]))[0, 1] > 0.95
+    assert slopes[:, 1].std() > 0
+    assert slopes[:, 3].abs().max() == 0
+
+
+def test_what_trains_in_the_chapter_is_what_was_recorded() -> None:
+    kept = Comparison.from_dict(record.load("stn")["experiment"]["first"]["comparison"])
+    names = ("frozen, wider", "affine")
+    film = tasks.Film(tasks.networks()["affine"], ())
+    live = tasks.compared(names, [0], steps=kept.steps, film=film)
+    for name in names:
+        assert live.scores(name)[0] == pytest.approx(kept.scores(name)[0], abs=0.02)
+
+
+def test_the_reads_of_the_card_are_those_that_are_counted() -> None:
+    """Two operations each, besides 14 for a place, which all channels share."""
+
+    class Sampler(nn.Module):
+        def forward(self, x: Tensor, grid: Tensor) -> Tensor:
+            return functional.grid_sample(x, grid, align_corners=False)
+
+    for channels, side in ((1, 28), (64, 28), (256, 7)):
+        x, grid = torch.zeros(1, channels, side, side), torch.zeros(1, side, side, 2)
+        stated = cost.evaluate("stn", "reads", channels=channels, height=side, width=side)
+        assert cost.count(Sampler(), x, grid).operations == 2 * stated + 14 * side**2
 
 
 def test_a_classifier_wants_a_multiple_of_four() -> None:

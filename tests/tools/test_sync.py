@@ -135,6 +135,13 @@ def test_costs_are_counted_where_a_formula_alone_gives_none(house: Path) -> None
     assert sync.concrete("stn") == "", "it costs what its localisation network does"
 
 
+def test_a_card_states_what_reading_between_pixels_takes(house: Path) -> None:
+    """It is no matrix product, so the multiply–adds leave it out; a block that reads pixels has no such line."""
+    told = {name: sync.card(entry(name), settings(house), 45) for name in ("stn", "se")}
+    assert "to read between pixels:\n\n$$\n4 C H W\n$$" in told["stn"]
+    assert "between pixels" not in told["se"]
+
+
 def test_setup_cell_differs_by_the_chapters_name_alone(house: Path) -> None:
     made = {found.name: sync.setup_cell(found, settings(house)) for found in chapters()}
     assert len({cell.replace(f'"{name}"', '"…"') for name, cell in made.items()}) == 1

@@ -33,7 +33,7 @@ PAIRS = (
     ("se", "", "SE", "plain"),
     ("cbam", "", "CBAM", "plain"),
     ("sk", "", "SK", "no choice"),
-    ("stn", "turned", "affine", "CNN"),
+    ("stn", "turned", "affine", "frozen, wider"),
     ("stn", "displaced", "affine", "CNN"),
 )
 #: Differences, in points of accuracy, for which the seeds are counted.

@@ -246,6 +246,9 @@ def formulas(entry: Entry) -> list[str]:
     symbols = ", ".join(f"${letter}$ is `{name}`" for letter, name in options.items())
     parameters, macs = (latex(entry.name, which, **_flags(entry)) for which in ("parameters", "macs"))
     lines = ["Parameters:", "", f"$$\n{parameters}\n$$", "", "Multiply–adds of one image:", "", f"$$\n{macs}\n$$"]
+    if "reads" in entry.cost:
+        reads = f"$$\n{latex(entry.name, 'reads', **_flags(entry))}\n$$"
+        lines += ["", "and, not in that count as it is no matrix product, to read between pixels:", "", reads]
     lines += ["", f"where {symbols}."]
     return lines + (["", "All its products are of single elements, which are not counted."] if macs == "0" else [])
 

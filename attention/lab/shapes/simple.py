@@ -70,6 +70,8 @@ class _Plumber:
         words, chain = node.words, node.chain
         if words == "matrix product" and len(sources) == 1 and len(node.sources) > 1:
             words, chain = f"{words} with itself", (f"{words} with itself",)
+        if words.startswith("einsum ") and node.zone:  # its letters say less than the name of what it does
+            words, chain = node.zone, (node.zone,)
         stretched = [(self.stands[s][0], axes) for s, axes in node.stretched]
         if words in SIGNS:
             stretched += [(self.stands[s][0], self.repeated[s]) for s in node.sources if s in self.repeated]

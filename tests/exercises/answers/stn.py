@@ -124,17 +124,17 @@ RIGHT: dict[str, list[Any]] = {
 }
 
 WRONG: list[tuple[str, Any, str | tuple[str, ...]]] = [
-    ("stn.1", [0, 1 / 8, 1.5, 5 / 8, 4.75], "x comes first"),
-    ("stn.1", [-1 / 4, -1 / 2, 1, 0, 8], "the target's own place"),
-    ("stn.1", [1 / 8, 1 / 2, 7 / 4, 1, 6], "The first row of two pixels lies at y = −½"),
-    ("stn.1", [-1 / 8, 0, 5 / 4, 1 / 2, 4.5], "x has a shift as well"),
+    ("stn.1", [0, 1 / 8, 1.5, 5 / 8, 4.75], "Across comes first"),
+    ("stn.1", [-1 / 4, -1 / 2, 1, 0, 8], "the output pixel's own place"),
+    ("stn.1", [1 / 8, 1 / 2, 7 / 4, 1, 6], "The first row of two pixels lies at p₂ = −½"),
+    ("stn.1", [-1 / 8, 0, 5 / 4, 1 / 2, 4.5], "Across there is a shift as well"),
     ("stn.1", [-1 / 8, -1 / 2, 5 / 4, 0, 7], "Both have a shift"),
-    ("stn.1", [-1 / 4, 0, 1, 1 / 2, 4], "x as it is in the target"),
+    ("stn.1", [-1 / 4, 0, 1, 1 / 2, 4], "You took p₁ as it is"),
     ("stn.1", [1 / 8, 0, 27 / 16, 1 / 2, 5.375], "centres of the outer pixels"),
     ("stn.1", [1 / 8, 0, 9 / 4, 1, 7.5], "half a pixel has to be subtracted"),
     ("stn.1", [1 / 8, 0, 7 / 4, 1 / 2, 4.5], ("1 of 5 numbers", "look again at [4]", "The nearer column weighs more")),
     ("stn.1", [1 / 8, 0, 7 / 4, 1 / 2, 11], "sum to 1, not to 2"),
-    ("stn.1", [1 / 8, 0, 7 / 4], "Expected shape (5,) for the five numbers x, y, m, n, V, received (3,)."),
+    ("stn.1", [1 / 8, 0, 7 / 4], "Expected shape (5,) for the five numbers p′₁, p′₂, m, n, y, received (3,)."),
     ("stn.2", lambda a, b: compose(b, a), "the last transformer is the first that it meets"),
     ("stn.2", lambda a, b: a * b, "number by number"),
     ("stn.2", lambda a, b: a + b, "by a matrix product"),
