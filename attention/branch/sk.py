@@ -22,26 +22,27 @@ class SelectiveKernel(Attention):
     $u^m \in \mathbb{R}^{C \times H \times W}$ their results,
 
     $$
-    s_c = \frac{1}{HW} \sum_{i,j} \sum_{m=1}^{M} u^m_c(i, j), \qquad
-    z = \delta(\mathcal{B}(W s)), \qquad
-    a^m_c = \frac{e^{(A^m z)_c}}{\sum_{k=1}^{M} e^{(A^k z)_c}}, \qquad
-    v_c = \sum_{m=1}^{M} a^m_c\, u^m_c
+    z_c = \frac{1}{HW} \sum_{i,j} \sum_{m=1}^{M} u^m_c(i, j), \qquad
+    h = \delta(\mathcal{B}(W_1 z)), \qquad
+    a^m_c = \frac{e^{(A^m h)_c}}{\sum_{k=1}^{M} e^{(A^k h)_c}}, \qquad
+    y_c = \sum_{m=1}^{M} a^m_c\, u^m_c
     $$
 
-    with $W \in \mathbb{R}^{d \times C}$, $A^m \in \mathbb{R}^{C \times d}$, batch normalisation $\mathcal{B}$, the
-    ReLU $\delta$ and $d = \max(C/r, L)$: the paper's equations (1) to (6). The block takes the place of a convolution
-    with its normalisation and ReLU, stride included.
+    with $W_1 \in \mathbb{R}^{d \times C}$, $A^m \in \mathbb{R}^{C \times d}$, batch normalisation $\mathcal{B}$, the
+    ReLU $\delta$ and $d = \max(C/r, L)$: the paper's equations (1) to (6), in which $z$ is called
+    $s$, $h$ is $z$, and $y$ is $V$. The block takes the place of a convolution with its normalisation and ReLU, stride
+    included.
 
     :param channels: number of channels $C$ of the input and the output.
     :param branches: number of branches $M$, at least 2. The paper's SKNet-50 has 2.
     :param groups: groups $G$ of each branch's convolution; they divide ``channels``. The paper uses 32.
     :param reduction: the ratio $r$; where it does not divide ``channels``, $C/r$ is rounded down. The paper uses 16.
-    :param floor: the smallest width $L$ of $z$, whatever $C/r$ is. The paper uses 32.
+    :param floor: the smallest width $L$ of $h$, whatever $C/r$ is. The paper uses 32.
     :param stride: stride of every branch's convolution.
     :raises TypeError: for an argument that is not a whole number; for an input that is not a floating-point tensor.
     :raises ValueError: for arguments below 1, a single branch, ``groups`` that do not divide ``channels``; for an input
         that is not of shape (batch, channels, height, width); in training, for a batch of one, as the normalisation of
-        $Ws$ is over the batch alone.
+        $W_1 z$ is over the batch alone.
 
     Source: Xiang Li, Wenhai Wang, Xiaolin Hu, Jian Yang, *Selective Kernel Networks*, CVPR 2019, arXiv 1903.06586,
     equations (1) to (6), and Section 3.2 for the dilated convolutions.
@@ -73,10 +74,10 @@ class SelectiveKernel(Attention):
         }
         self.steps = {
             "u": Step("b m c p q", "split", "what each branch sees"),
-            "s": Step("b c", "fuse", "the mean of each channel of all branches together"),
-            "z": Step("b d", "fuse", "the summary from which the choice is made"),
+            "z": Step("b c", "fuse", "the mean of each channel of all branches together"),
+            "h": Step("b d", "fuse", "the summary from which the choice is made"),
             "a": Step("b m c", "select", "how much each channel takes from each branch"),
-            "v": Step("b c p q", "select", "the weighted sum of the branches"),
+            "y": Step("b c p q", "select", "the weighted sum of the branches"),
         }
         hidden = max(channels // reduction, floor)
         self.kernels = nn.ModuleList(
@@ -109,9 +110,9 @@ class SelectiveKernel(Attention):
         :returns: (batch, branches, channels, 1, 1).
         """
         total = u.sum((1, 3, 4), dtype=wide(u.dtype))  # b m c h w -> b c
-        s = self.step("s", total / (u.shape[-2] * u.shape[-1]))  # fuse, equations (1) and (2)
-        z = self.step("z", self.fuse(s.to(u.dtype)))  # equations (3) and (4)
-        a = torch.stack([matrix(z) for matrix in self.select], dim=1).softmax(dim=1)  # equation (5)
+        z = self.step("z", total / (u.shape[-2] * u.shape[-1]))  # fuse, equations (1) and (2)
+        h = self.step("h", self.fuse(z.to(u.dtype)))  # equations (3) and (4)
+        a = torch.stack([matrix(h) for matrix in self.select], dim=1).softmax(dim=1)  # equation (5)
         self.step("a", a)
         return rearrange(a, "b m c -> b m c 1 1")
 
@@ -123,7 +124,7 @@ class SelectiveKernel(Attention):
         """
         check_input(x, "b c h w", c=self.channels)
         if self.training:
-            check_training(x, "b")  # W s is normalised over the batch alone
+            check_training(x, "b")  # W₁ z is normalised over the batch alone
         u = self.step("u", self.split(x))
         a = self.weights(u)
-        return self.step("v", (a * u).sum(1)), {"branch": a}  # b m c h w -> b c h w
+        return self.step("y", (a * u).sum(1)), {"branch": a}  # b m c h w -> b c h w

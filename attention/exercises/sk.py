@@ -43,9 +43,9 @@ def _weights_by_hand(answer: Any) -> None:
     hidden = _BEFORE.relu()
     scores = _ROWS @ hidden
     mistakes = [
-        (scores, "These are the scores A z. What makes weights of them that sum to 1?"),
-        (hidden, "This is z. The three scores and the softmax are still to come."),
-        ((_ROWS @ _BEFORE).softmax(0), "Between W and A stands δ. What does it do to a negative number?"),
+        (scores, "These are the scores A h. What makes weights of them that sum to 1?"),
+        (hidden, "This is h. The three scores and the softmax are still to come."),
+        ((_ROWS @ _BEFORE).softmax(0), "Between W₁ and A stands δ. What does it do to a negative number?"),
         (scores.sigmoid(), "Your weights do not sum to 1: each branch decides for itself."),
         (scores / scores.sum(), "A softmax compares exponentials: e to the score, not the score."),
         (scores.exp(), "These are the exponentials. Divide each by their sum."),
@@ -135,10 +135,10 @@ def _selects(answer: Any) -> None:
             (u.sum(1), "All branches count 1 here. Where are the weights?"),
             (u.mean(1), "All branches count alike here. Where are the weights?"),
         ]
-        shapes = {shape: "The branches are still apart: the equation of v adds them up."}
+        shapes = {shape: "The branches are still apart: the equation of y adds them up."}
         about = f"scores of shape {shape[:3]} and u of shape {shape}"
-        received = expect_tensor(call(answer, scores, u, about=about), right, f"v for {about}", shapes=shapes)
-        expect_close(received, right, f"v for {about}", mistakes=mistakes)
+        received = expect_tensor(call(answer, scores, u, about=about), right, f"y for {about}", shapes=shapes)
+        expect_close(received, right, f"y for {about}", mistakes=mistakes)
 
 
 _Stages = tuple[tuple[int, int], ...]
@@ -178,7 +178,7 @@ def _counts_extra(answer: Any) -> None:
         (lambda s, m, g, r, f: _extra(s, m, 1, r, f), "A kernel of a grouped convolution sees C/G channels only."),
         (
             lambda s, m, g, r, f: _extra(s, m, g, r, f) - sum(n * 2 * max(c // r, f) for n, c in s),
-            "The normalisation of W s has a scale and a shift for each of its d numbers.",
+            "The normalisation of W₁ z has a scale and a shift for each of its d numbers.",
         ),
         (
             lambda s, m, g, r, f: _extra(s, m, g, r, f) - sum(n * (m - 1) * 2 * c for n, c in s),
@@ -186,7 +186,7 @@ def _counts_extra(answer: Any) -> None:
         ),
         (
             lambda s, m, g, r, f: _extra(s, m, g, r, f) - sum(n * c * max(c // r, f) for n, c in s),
-            "There are M + 1 matrices between C and d numbers: W, and an A for each branch.",
+            "There are M + 1 matrices between C and d numbers: W₁, and an A for each branch.",
         ),
     )
     for stages, m, g, r, f in cases:
@@ -231,7 +231,7 @@ def _prefers(answer: Any) -> None:
             all(bool(m.weight.grad is not None and m.weight.grad.any()) for m in block.select),
             "The weights are right. Expected a gradient for each matrix of select, received none but 0 for one: that "
             "choice could never be learned.",
-            "The matrices learn from z. Is z zero?",
+            "The matrices learn from h. Is h zero?",
         )
 
 
@@ -246,7 +246,7 @@ def _judge_preference(a: Tensor, branch: int, epsilon: float, where: str) -> Non
     if high - low > epsilon / 50:
         hint = "Your weights still depend on the input. What carries it to the scores?"
     elif abs(low - 1 / count) < 1e-3:
-        hint = "All branches count alike: all scores are the same. What is z, and what do the matrices make of it?"
+        hint = "All branches count alike: all scores are the same. What is h, and what do the matrices make of it?"
     elif abs(low - epsilon) < epsilon / 100:
         hint = "Your weight is ε, not 1 − ε: check a sign, or the branch."
     elif count > 2 and float(a.mean((0, 2)).sub(target).abs().min()) < epsilon / 100:
@@ -264,10 +264,10 @@ def _reports_research(answer: Any) -> None:
     expect_research(answer, "Fusing something else needs no weights: what else did you change?")
 
 
-_HIDDEN = equation("sk", 4, "z = δ(ℬ(W s))", "(3)")
-_SELECT = equation("sk", 5, "a^m_c = exp((A^m z)_c) / Σ_k exp((A^k z)_c)", "(5)")
-_SUM = equation("sk", 6, "v_c = Σ_m a^m_c u^m_c", "(6)")
-_FUSE = equation("sk", 3, "s_c = 1/(HW) Σ_i Σ_j Σ_m u^m_c(i, j)", "(1) and (2)")
+_HIDDEN = equation("sk", 4, "h = δ(ℬ(W₁ z))", "(3)")
+_SELECT = equation("sk", 5, "a^m_c = exp((A^m h)_c) / Σ_k exp((A^k h)_c)", "(5)")
+_SUM = equation("sk", 6, "y_c = Σ_m a^m_c u^m_c", "(6)")
+_FUSE = equation("sk", 3, "z_c = 1/(HW) Σ_i Σ_j Σ_m u^m_c(i, j)", "(1) and (2)")
 
 EXERCISES = (
     Exercise(
@@ -275,7 +275,7 @@ EXERCISES = (
         "Three weights by hand",
         f"{_HIDDEN}; and {_SELECT}",
         (_weights_by_hand,),
-        "Go in three steps and write down each result: z, three scores, three exponentials over their sum.",
+        "Go in three steps and write down each result: h, three scores, three exponentials over their sum.",
         "all three weights, to 0.005.",
     ),
     Exercise(
@@ -297,7 +297,7 @@ EXERCISES = (
     Exercise(
         "sk.4",
         "What SKNet-50 adds",
-        equation("sk", 11, "P = 9MC²/G + 2MC + (M + 1)Cd + 2d for a block on C channels"),
+        equation("sk", 10, "a block on C channels has 9MC²/G + 2MC + (M + 1)Cd + 2d parameters"),
         (_counts_extra,),
         "Take the parameters of a block, and subtract those of the convolution that was there before.",
         "the parameters that six networks gain, SKNet-50 with two and with three branches among them.",
@@ -307,7 +307,7 @@ EXERCISES = (
         "A block that starts as a plain convolution",
         _SELECT,
         (_prefers,),
-        "Make z a constant that is not 0, and then a score that is the same for every input.",
+        "Make h a constant that is not 0, and then a score that is the same for every input.",
         "the wanted weight for inputs of size 0, 1 and 100, in training and in evaluation, for two and for three "
         "branches; the branches are untouched, and every matrix of scores can learn.",
     ),

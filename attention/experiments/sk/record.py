@@ -24,6 +24,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from attention.branch.sk import SelectiveKernel
+from attention.experiments.sk.tasks import NoChoice
 from attention.lab.comparison import Comparison
 from attention.lab.session import Budget
 from attention.lab.tasks.canvases import canvas
@@ -35,6 +36,7 @@ CODE = [
     "attention/contract.py",
     "attention/numerics.py",
     "attention/branch/sk.py",
+    "attention/experiments/sk/tasks.py",
     "attention/lab/training.py",
     "attention/lab/tasks/canvases.py",
     "attention/lab/tasks/fashion.py",
@@ -81,15 +83,6 @@ TRAINED = (0.45, 1.1)  # the range of sizes that is trained on
 DIMMEST = 0.25  # brightness in training reaches from here to 1
 SCALES = (1.0, 1.25, 1.5, 1.75, 2.0)
 WAYS = ("size", "size, equal sum", "brightness")
-
-
-class NoChoice(SelectiveKernel):
-    """The control: the same layers make a gate for the sum of the branches, σ((A² − A¹) z)."""
-
-    def weights(self, u: Tensor) -> Tensor:
-        """Return the second branch's weight for both."""
-        both = super().weights(u)
-        return both[:, 1:].expand_as(both)
 
 
 class Unit(nn.Module):

@@ -1,21 +1,28 @@
 """The task of the chapter on Selective Kernel networks: which of two window sizes counts depends on the picture.
 
 It comes with two limits, both exact on its test set: what a network can reach whose windows all have one size, and what
-a network can reach that sees both sizes and does not choose between them.
+a network can reach that sees both sizes with weights that are the same for every picture. The controls are blocks that
+see both sizes and choose less, or not at all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from attention.branch.sk import SelectiveKernel
 from attention.contract import check_positive
 from attention.lab.tasks.task import Task
 
 __all__ = [
+    "ARMS",
+    "Half",
+    "NoChoice",
+    "OneWindow",
     "near_or_far",
     "one_window_limit",
     "reader",
+    "reader_of_copies",
     "sum_limit",
     "twins",
     "with_dilations",
@@ -24,28 +31,31 @@ __all__ = [
 _HEIGHT, _WIDTH = 20, 26
 _MARK = 22  # where the mark begins; no window of 5 × 5 sees a dot and the mark
 _CELL = 9  # from pair to pair: no window of 5 × 5 sees dots of two pairs
+_HIDDEN = 8  # the width in which a choice is made, or a gate
 _MARGIN = 2  # from the dots to the border: all windows that see a dot lie inside
 _JITTER = 3  # places that the whole arrangement may take, each way
 _NEAR = (((0, 0), (0, 1)), ((0, 0), (1, 0)))  # lying, standing: side by side, seen together by 3 × 3 only
+_COUNTS = tuple((near, far) for near in (1, 2, 3) for far in (1, 2, 3) if near + far <= 4)  # pairs in four cells
 _FAR = (((0, -2), (0, 2)), ((-2, 0), (2, 0)))  # four apart: seen together by the dilated 3 × 3 only
 
 
 def near_or_far(seed: int = 0, *, train: int = 2000, test: int = 1000) -> Task:
     """A mark says whether the near pairs of dots tell the class or the far ones.
 
-    The picture's first channel holds four pairs of bright dots: in two of them the dots touch, in two they are four
-    pixels apart. All near pairs lie, or all stand; so do, independently, all far ones. The second channel is bright
-    or dark at its right edge. Where it is bright the class is the direction of the near pairs, where it is dark that
-    of the far ones. Places and brightnesses of the pairs are random. Each arrangement occurs in all eight cases.
+    The picture's first channel holds two to four pairs of bright dots: in one to three of them the dots touch, in one
+    to three they are four pixels apart. All near pairs lie, or all stand; so do, independently, all far ones. The
+    second channel is bright or dark at its right edge. Where it is bright the class is the direction of the near pairs,
+    where it is dark that of the far ones. Numbers, places and brightnesses of the pairs are random. Each arrangement
+    occurs in all eight cases.
 
     *What a single size of window misses, exactly.* A 3 × 3 window sees one dot of a far pair at the most. Turn the far
     pairs: the same windows occur as often as before, and so all means over positions are the same, and everything that
     is computed from them. A 3 × 3 kernel of dilation 2 sees pixels that are 0, 2 or 4 apart, so it sees one dot of a
     near pair at the most, and turning the near pairs changes nothing. :func:`one_window_limit` is what remains.
 
-    *What a sum of both misses.* Where near and far pairs disagree, the class is an exclusive-or of the arrangement and
-    the mark; no window sees both, so means of windows make a decision of the form ``f(pairs) + g(mark)``, which is
-    right in at most three of those four cases. :func:`sum_limit` is what remains.
+    *What a fixed sum of both misses.* Where near and far pairs disagree, the class is an exclusive-or of the
+    arrangement and the mark; no window sees both, so means of windows make a decision of the form ``f(pairs) +
+    g(mark)``, which is right in at most three of those four cases. :func:`sum_limit` is what remains.
 
     :param seed: the same seed gives the same data.
     :param train: number of training samples, a multiple of 8.
@@ -63,7 +73,7 @@ def near_or_far(seed: int = 0, *, train: int = 2000, test: int = 1000) -> Task:
         test=_draw(test, generator),
         classes=2,
         chance=0.5,
-        about="Pairs of dots, two near and two far apart; each kind lies or stands. If the mark is bright, the "
+        about="Pairs of dots, some near and some far apart; each kind lies or stands. If the mark is bright, the "
         "direction of the near pairs is the class; if it is dark, that of the far pairs.",
         labels=("lying", "standing"),
         channels=("pairs", "mark"),
@@ -74,20 +84,22 @@ def _draw(n: int, generator: torch.Generator, shuffle: bool = True) -> tuple[Ten
     """Draw arrangements, each in all eight cases: near, far and mark count up, fastest first."""
     arrangements = n // 8
     corner = torch.randint(_JITTER, (arrangements, 2), generator=generator) + 2 * _MARGIN
-    cells = torch.rand(arrangements, 4, generator=generator).argsort(1)  # the first two hold the near pairs
+    cells = torch.rand(arrangements, 4, generator=generator).argsort(1)
+    held = torch.tensor(_COUNTS)[torch.randint(len(_COUNTS), (arrangements,), generator=generator)]
     light = 0.75 + 0.5 * torch.rand(arrangements, 4, generator=generator)
     case = torch.arange(8)
     near, far, bright = case % 2, case // 2 % 2, case // 4
     x = torch.zeros(arrangements, 8, 2, _HEIGHT, _WIDTH)
     x[:, :, 1, :, _MARK:] = (2.0 * bright - 1)[:, None, None]
-    rows = torch.arange(arrangements)
     for k in range(4):
-        shapes, turned = (_NEAR, near) if k < 2 else (_FAR, far)
         row = corner[:, 0] + _CELL * (cells[:, k] // 2)
         column = corner[:, 1] + _CELL * (cells[:, k] % 2)
-        for c in range(8):
-            for down, right in shapes[turned[c]]:
-                x[rows, c, 0, row + down, column + right] = light[:, k]
+        is_near, is_far = k < held[:, 0], k >= 4 - held[:, 1]  # near pairs come first, far ones last
+        for rows, shapes, turned in ((is_near, _NEAR, near), (is_far, _FAR, far)):
+            here = rows.nonzero()[:, 0]
+            for c in range(8):
+                for down, right in shapes[turned[c]]:
+                    x[here, c, 0, row[here] + down, column[here] + right] = light[here, k]
     y = torch.where(bright == 1, near, far).expand(arrangements, 8)
     order = torch.randperm(n, generator=generator) if shuffle else torch.arange(n)
     return x.flatten(0, 1)[order], y.flatten()[order]
@@ -156,3 +168,90 @@ def with_dilations(block: nn.Module, dilations: Sequence[int]) -> nn.Module:
     for kernel, dilation in zip(block.kernels, dilations, strict=True):
         kernel[0].dilation = kernel[0].padding = (dilation, dilation)
     return block
+
+
+class NoChoice(SelectiveKernel):
+    """The control that weighs channels: the block's layers make one gate per channel for the sum of its branches.
+
+    The gate is σ of what the block computes as the difference of two scores; it is the weight of *both* branches.
+    """
+
+    def weights(self, u: Tensor) -> Tensor:
+        """Return the second branch's weight for both."""
+        both = super().weights(u)
+        return both[:, 1:].expand_as(both)
+
+
+class Half(SelectiveKernel):
+    """The control whose choice is frozen: every branch has the same weight, in every picture."""
+
+    def weights(self, u: Tensor) -> Tensor:
+        """Return equal weights."""
+        return torch.full_like(u[..., :1, :1], 1 / u.shape[1])
+
+
+class OneWindow(nn.Module):
+    """The control with one kernel of 5 × 5 and a gate per channel, computed as SK computes its choice.
+
+    :param channels: number of channels.
+    :param groups: of the kernel.
+    :param floor: the width between the gate's two layers.
+    """
+
+    def __init__(self, channels: int, groups: int, floor: int) -> None:
+        super().__init__()
+        convolution = nn.Conv2d(channels, channels, 5, padding=2, groups=groups, bias=False)
+        self.kernel = nn.Sequential(convolution, nn.BatchNorm2d(channels), nn.ReLU())
+        self.gate = nn.Sequential(
+            nn.Linear(channels, floor, bias=False),
+            nn.BatchNorm1d(floor),
+            nn.ReLU(),
+            nn.Linear(floor, channels, bias=False),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the kernel's maps, each times its gate."""
+        u = self.kernel(x)
+        return u * self.gate(u.mean((2, 3)))[..., None, None]  # b c h w -> b c, and back
+
+
+def _selective(kind: type[SelectiveKernel]) -> Callable[[int], nn.Module]:
+    return lambda channels: kind(channels, groups=channels, reduction=1, floor=_HIDDEN)
+
+
+#: The blocks that :func:`reader_of_copies` compares, each a function of the number of channels.
+ARMS: dict[str, Callable[[int], nn.Module]] = {
+    "SK": _selective(SelectiveKernel),
+    "no choice": _selective(NoChoice),
+    "5 × 5 + gate": lambda channels: OneWindow(channels, groups=channels, floor=_HIDDEN),
+    "frozen at ½": _selective(Half),
+}
+
+
+class _Copies(nn.Module):
+    """Give every channel several times."""
+
+    def __init__(self, copies: int) -> None:
+        super().__init__()
+        self.copies = copies
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.repeat_interleave(self.copies, 1)
+
+
+def reader_of_copies(block: Callable[[int], nn.Module], copies: int) -> nn.Sequential:
+    """The network in which the number of gates is what is varied: each channel some times, the block, means, a line.
+
+    The channels are not mixed before the block, and the block's kernels see one channel each. So with one copy the
+    pairs are seen by one channel, which has one gate; with two copies, one channel could look at near pairs and the
+    other at far ones.
+
+    :param block: a function of the number of channels.
+    :param copies: how often the block gets each of the two channels.
+    :returns: the network, from (batch, 2, height, width) to (batch, 2).
+    """
+    check_positive(copies=copies)
+    channels = 2 * copies
+    mean = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(channels))
+    return nn.Sequential(_Copies(copies), block(channels), *mean, nn.Linear(channels, 2))

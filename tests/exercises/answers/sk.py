@@ -159,10 +159,10 @@ def counts_from_one(block, branch, epsilon):
 
 WRONG: list[tuple[str, Any, str | tuple[str, ...]]] = [
     ("sk.1", [0.0, math.log(2), math.log(5)], "These are the scores"),
-    ("sk.1", [1, 0, 3], "This is z"),
+    ("sk.1", [1, 0, 3], "This is h"),
     ("sk.1", [1 / 2, 2 / 3, 5 / 6], "each branch decides for itself"),
     ("sk.1", [1, 2, 5], "These are the exponentials"),
-    ("sk.1", torch.tensor([-10, math.log(2) - 2, math.log(5) - 8]).softmax(0), "Between W and A stands δ"),
+    ("sk.1", torch.tensor([-10, math.log(2) - 2, math.log(5) - 8]).softmax(0), "Between W₁ and A stands δ"),
     ("sk.1", [0, math.log(2) / math.log(10), math.log(5) / math.log(10)], "A softmax compares exponentials"),
     (
         "sk.1",
@@ -225,7 +225,7 @@ WRONG: list[tuple[str, Any, str | tuple[str, ...]]] = [
     ("sk.5", counts_from_one, ("expected weights of 0.9, received 0.1000.", "the branch")),
     ("sk.5", lambda b, m, e: prefer(b, m if len(b.select) == 2 else 2, e), "That is another branch"),
     ("sk.5", lambda b, m, e: prefer(b, m, e, 1.0), ("received 0.7311.", "Which score t")),
-    ("sk.5", cuts_off, ("Expected a gradient for each matrix of select", "Is z zero?")),
+    ("sk.5", cuts_off, ("Expected a gradient for each matrix of select", "Is h zero?")),
     ("sk.5", lambda b, m, e: cuts_off(b, m, e, 3), "Expected a gradient for each matrix of select"),
     ("sk.5", spoil_kernels, ("Expected the branches' own convolutions", "received others")),
     ("sk.5", freeze, ("Expected the block to keep its trainable parameters", "frozen")),
