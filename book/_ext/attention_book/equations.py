@@ -79,17 +79,18 @@ def _break(app: Sphinx, doctree: nodes.document) -> None:
         node += nodes.Text(tex)
 
 
-def _number(app: Sphinx, env: BuildEnvironment) -> None:
+def _number(app: Sphinx, env: BuildEnvironment) -> list[str]:
     """Let the equations of each page begin at 1. Sphinx does so in numbered chapters; all others it counts as one."""
     for kinds in env.toc_fignumbers.values():
         numbers = kinds.get("displaymath", {})
-        if all(len(number) == 1 for number in numbers.values()):
+        if numbers and all(len(number) == 1 for number in numbers.values()):
             kinds["displaymath"] = {
                 name: (place,) for place, name in enumerate(sorted(numbers, key=numbers.get), start=1)
             }
+    return []
 
 
 def setup(app: Sphinx) -> None:
     """Break the equations of each page when it has been read, and number them when all are."""
     app.connect("doctree-read", _break)
-    app.connect("env-updated", _number)
+    app.connect("env-get-updated", _number, priority=900)  # behind Sphinx's own
