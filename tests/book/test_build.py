@@ -352,8 +352,9 @@ def test_every_header_of_a_table_has_words(site: Path) -> None:
     for path in pages(site):
         article = soup(path).select_one("article")
         for cell in article.select("th") if article else []:
-            words = cell.get("aria-label", "" if cell.select(".math") else cell.get_text())
-            assert words.strip(), (path, cell)
+            for formula in cell.select(".math"):
+                formula.extract()
+            assert cell.get_text().strip(), (path, cell)
         corners += len(article.select("thead td:empty")) if article else 0
     assert corners > 3
 
