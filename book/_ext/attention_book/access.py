@@ -56,7 +56,8 @@ def _mend(app: Sphinx, page: str, template: str, context: dict[str, Any], doctre
 
 
 def _named(found: re.Match[str]) -> str:
-    return f'<th {found[1]} aria-label="{escape(plain(unescape(found[3])))}">{found[2]}'
+    said = f'<span class="unseen">{escape(plain(unescape(found[3])))}</span>'
+    return f"<th {found[1]}>{said}" + found[2].replace("<span ", '<span aria-hidden="true" ', 1)
 
 
 def _as_lines(found: re.Match[str]) -> str:

@@ -1,7 +1,8 @@
 // What stands on the page: buttons, zones, tensors, sliders, tables, colours.
 
 const stages = (() => {
-  const ROLES = ["feature", "statistic", "hidden", "map"];
+  // Written out: a page keeps the rules whose classes some script names.
+  const ROLES = { feature: "al-feature", statistic: "al-statistic", hidden: "al-hidden", map: "al-map" };
 
   function element(tag, attributes = {}, ...inside) {
     const made = document.createElement(tag);
@@ -194,7 +195,7 @@ const stages = (() => {
       const scale = `${drawn.low} to ${drawn.high}`.replaceAll("-", "−");
       return element(
         "div",
-        { class: `al-tensor al-${drawn.role}${each.view.place.width > 300 && !this.narrow ? " al-wide" : ""}`, style: `width:${this.width(each)}px` },
+        { class: `al-tensor ${ROLES[drawn.role]}${each.view.place.width > 300 && !this.narrow ? " al-wide" : ""}`, style: `width:${this.width(each)}px` },
         element("p", { class: "al-label" }, element("span", { class: "al-symbol", html: drawn.symbol }), element("span", { class: "al-about-tensor" }, drawn.about)),
         canvas,
         element("p", { class: "al-scale" }, scale),
@@ -259,7 +260,7 @@ const stages = (() => {
       const of = (name) => views.parse(style.getPropertyValue(`--al-${name}`));
       const css = (name) => style.getPropertyValue(`--al-${name}`).trim();
       this.paints = { back: of("back"), inkParts: of("ink"), negative: of("negative"), ink: css("ink"), soft: css("soft"), line: css("line"), hot: css("hot") };
-      for (const role of ROLES) this.paints[role] = of(role);
+      for (const role of Object.keys(ROLES)) this.paints[role] = of(role);
     }
 
     draw() {
