@@ -172,7 +172,7 @@ def options(*similarities: str) -> st.SearchStrategy[dict[str, Any]]:
 
 def keys(block: NonLocal, known: dict[str, int]) -> dict[str, int]:
     side = block.subsample
-    return {} if side == 1 else {"m": ceil(known["h"] / side) * ceil(known["w"] / side)}
+    return {} if side == 1 else {"n": ceil(known["h"] / side) * ceil(known["w"] / side)}
 
 
 SPEC = Spec(

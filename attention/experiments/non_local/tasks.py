@@ -1,19 +1,42 @@
-"""The tasks of the chapter on the non-local block: each tests one claim, and can be failed.
+"""The tasks of the chapter on the non-local block, their limits, and the arms that are compared.
 
-Each comes with a limit: what the arm that should fail can reach at best, by an argument or by a computation, so that a
-low score is a property of the mechanism and not of the training.
+Each task tests one claim, and can be failed. :func:`counting_limit` says what an arm can reach at best, whatever it
+learns; :func:`even_memory` what a linear memory reaches that spreads its numbers evenly over the keys.
 """
 
-from math import comb
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import comb, erf, sqrt
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from attention import registry
 from attention.contract import check_positive
 from attention.lab.tasks.task import Task
 
-__all__ = ["Copier", "Judge", "counting_limit", "distant_copy", "which_is_left"]
+__all__ = [
+    "CHANNELS",
+    "CONTROLS",
+    "FORMS",
+    "Copier",
+    "FixedWeights",
+    "Itself",
+    "Judge",
+    "OneMap",
+    "Read",
+    "copiers",
+    "counting_limit",
+    "distant_copy",
+    "even_memory",
+    "spread",
+    "which_is_left",
+]
+
+#: Channels between the two layers of :class:`Copier`, and of :class:`Judge`.
+CHANNELS = 16
 
 _SIDE = 8  # rows and columns of the square of holders, and of that of askers
 _GAP = 4  # empty columns between the squares
@@ -82,7 +105,7 @@ class Copier(nn.Module):
     :param channels: number of channels between the two.
     """
 
-    def __init__(self, *blocks: nn.Module, channels: int = 16) -> None:
+    def __init__(self, *blocks: nn.Module, channels: int = CHANNELS) -> None:
         super().__init__()
         self.features = nn.Sequential(nn.Conv2d(_BITS + 2, channels, 1), nn.ReLU())
         self.blocks = nn.Sequential(*blocks)
@@ -117,6 +140,150 @@ def counting_limit(keys: int, width: int) -> float:
         wrong += errors * served
         left -= served
     return 1 - wrong / (whole * keys)
+
+
+def even_memory(keys: int, width: int) -> float:
+    r"""How often a linear memory of ``width`` numbers answers rightly where all keys share them evenly, computed.
+
+    Bits :math:`b_k = \pm 1` of :math:`K` keys are stored in :math:`m = \sum_k b_k a_k \in \mathbb{R}^d`, and the answer
+    at key :math:`k` is the sign of :math:`q_k^\top m`. With :math:`a_k = q_k` of equal lengths that point evenly in all
+    directions, the key's own bit comes back with weight :math:`d/K`, and the other bits add noise of variance
+    :math:`\frac{d}{K} (1 - \frac{d}{K})`. Taken as normally distributed, it leaves the sign right with probability
+    :math:`\Phi(\sqrt{d / (K - d)})`. This is what one way to store them reaches, not a limit.
+
+    :param keys: :math:`K`.
+    :param width: :math:`d`.
+    :returns: the share, between 0.5 and 1.
+    """
+    check_positive(keys=keys, width=width)
+    return 1.0 if keys <= width else (1 + erf(sqrt(width / (keys - width) / 2))) / 2
+
+
+class Read(nn.Module):
+    """A non-local block whose weights come from elsewhere: values, a read, the way back, and the shortcut.
+
+    As in :class:`attention.NonLocal`, the batch normalisation starts with weight 0.
+
+    :param channels: number of channels; the values have half of them.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.values = nn.Conv2d(channels, channels // 2, 1, bias=False)
+        self.out = nn.Conv2d(channels // 2, channels, 1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+        nn.init.zeros_(self.norm.weight)
+
+    @abstractmethod
+    def read(self, x: Tensor, values: Tensor) -> Tensor:
+        """Return what each position takes, as (batch, width, positions) or with 1 for positions.
+
+        :param x: the features, (batch, channels, height, width).
+        :param values: (batch, width, positions).
+        """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the features with what was read added, in the same shape."""
+        values = rearrange(self.values(x), "b d h w -> b d (h w)")
+        taken = self.read(x, values).expand_as(values)
+        return x + self.norm(self.out(rearrange(taken, "b d (h w) -> b d h w", h=x.shape[2])))
+
+
+class FixedWeights(Read):
+    """Learned weights for each pair of positions, the same for all images: reach, and no look at the content.
+
+    :param channels: number of channels.
+    :param positions: number of positions :math:`N`; the block learns :math:`N^2` scores, at first all equal.
+    """
+
+    def __init__(self, channels: int, positions: int) -> None:
+        super().__init__(channels)
+        self.scores = nn.Parameter(torch.zeros(positions, positions))
+
+    def read(self, x: Tensor, values: Tensor) -> Tensor:
+        """Average the values with the weights of each position."""
+        return values @ self.scores.softmax(dim=1).T
+
+
+class OneMap(Read):
+    """Weights from the content, the same for all that look: a key for each position, and no queries.
+
+    This is the core of the block that Cao et al. (arXiv 1904.11492) put in the place of the non-local one.
+
+    :param channels: number of channels.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.keys = nn.Conv2d(channels, 1, 1, bias=False)
+
+    def read(self, x: Tensor, values: Tensor) -> Tensor:
+        """Average the values once for all positions."""
+        return values @ rearrange(self.keys(x), "b 1 h w -> b (h w) 1").softmax(dim=1)
+
+
+class Itself(Read):
+    """Each position reads itself alone: the layers of the block without its reach."""
+
+    def read(self, x: Tensor, values: Tensor) -> Tensor:
+        """Return each position's own value."""
+        return values
+
+
+#: The four similarities of the block by the names that the comparison gives them.
+FORMS = {
+    "embedded Gaussian": "embedded gaussian",
+    "Gaussian": "gaussian",
+    "dot product": "dot product",
+    "concatenation": "concatenation",
+}
+#: What is set against them: too little reach; reach by place and not by content, twice; content without a question.
+CONTROLS = ("three convolutions", "dilated convolutions", "fixed weights", "SE")
+
+
+def copiers(names: Sequence[str] = (*FORMS, *CONTROLS)) -> dict[str, Callable[[], nn.Module]]:
+    """Say how the networks are built that are compared on :func:`distant_copy`.
+
+    The dilated convolutions, with dilations of 1, 3, 9 and 9, reach from each asker to each holder.
+
+    :param names: which.
+    :returns: for each name, what builds the network.
+    """
+    made: dict[str, Callable[[], nn.Module]] = {
+        name: partial(_copier, "non_local", similarity=similarity) for name, similarity in FORMS.items()
+    }
+    made |= {
+        "three convolutions": partial(_convolutions, 1, 1, 1),
+        "dilated convolutions": partial(_convolutions, 1, 3, 9, 9),
+        "fixed weights": lambda: Copier(FixedWeights(CHANNELS, _SIDE * (2 * _SIDE + _GAP))),
+        "SE": partial(_copier, "se", reduction=1, bias=True),
+    }
+    return {name: made[name] for name in names}
+
+
+def _copier(name: str, **options: object) -> Copier:
+    return Copier(registry.create(name, CHANNELS, **options))
+
+
+def _convolutions(*dilations: int) -> Copier:
+    layers: list[nn.Module] = []
+    for dilation in dilations:
+        layers += [nn.Conv2d(CHANNELS, CHANNELS, 3, padding=dilation, dilation=dilation), nn.ReLU()]
+    return Copier(*layers)
+
+
+def spread(rows: Tensor) -> float:
+    r"""How much the positions of an image differ: the mean of :math:`(1 - \cos) / 2` over all pairs, and over images.
+
+    0 where all rows point in one direction; a half where their directions cancel.
+
+    :param rows: a vector for each position, (batch, positions, width).
+    :returns: the mean distance.
+
+    Source: the measure of Table 1 in Yue Cao et al., *GCNet*, arXiv 1904.11492.
+    """
+    mean = nn.functional.normalize(rows.double(), dim=2).mean(dim=1)
+    return (1 - mean.square().sum(dim=1).mean().item()) / 2
 
 
 def which_is_left(seed: int = 0, *, size: int = 10, train: int = 2000, test: int = 1000, noise: float = 0.1) -> Task:
@@ -172,7 +339,7 @@ class Judge(nn.Module):
     :param channels: number of channels of the convolution.
     """
 
-    def __init__(self, block: nn.Module, *, coordinates: bool = False, channels: int = 16) -> None:
+    def __init__(self, block: nn.Module, *, coordinates: bool = False, channels: int = CHANNELS) -> None:
         super().__init__()
         self.coordinates = coordinates
         self.features = nn.Sequential(nn.Conv2d(4 if coordinates else 2, channels, 1), nn.ReLU())
