@@ -406,9 +406,9 @@ def test_wrong_copies_are_caught(wrong: type[NonLocal], number: int, says: str) 
 # The tasks.
 
 
-@pytest.mark.parametrize("keys", [4, 64])
-def test_every_asker_finds_its_bit_on_the_left(keys: int) -> None:
-    task = tasks.distant_copy(keys=keys, train=20, test=10)
+@pytest.mark.parametrize("names", [4, 64])
+def test_every_asker_finds_its_bit_on_the_left(names: int) -> None:
+    task = tasks.distant_copy(names=names, train=20, test=10)
     x, y = task.train
     words = x[:, :6].permute(0, 2, 3, 1)
     for sample in range(20):
@@ -416,7 +416,7 @@ def test_every_asker_finds_its_bit_on_the_left(keys: int) -> None:
             tuple(w.tolist()): b
             for w, b in zip(words[sample, :, :8].flatten(0, 1), x[sample, 6, :, :8].flatten(), strict=True)
         }
-        assert len(holders) == keys
+        assert len(holders) == names
         asked = words[sample, :, -8:].flatten(0, 1)
         assert [holders[tuple(w.tolist())] > 0 for w in asked] == [bool(bit) for bit in y[sample]]
     assert not x[:, :, :, 8:12].any()
@@ -433,9 +433,9 @@ def test_tasks_depend_on_their_seed_alone() -> None:
         assert torch.equal(before, torch.get_rng_state())
 
 
-def test_keys_that_are_no_power_of_two_are_refused() -> None:
-    with pytest.raises(ValueError, match="keys=6 is not one of 2, 4, 8, 16, 32, 64"):
-        tasks.distant_copy(keys=6)
+def test_names_that_are_no_power_of_two_are_refused() -> None:
+    with pytest.raises(ValueError, match="names=6 is not one of 2, 4, 8, 16, 32, 64"):
+        tasks.distant_copy(names=6)
 
 
 def test_short_convolutions_cannot_see_the_holders() -> None:
@@ -448,13 +448,15 @@ def test_short_convolutions_cannot_see_the_holders() -> None:
 
 
 def test_the_counting_limit_is_that_of_small_cases() -> None:
-    """For one number and K keys: K + 1 of the 2^K sets of answers, and what is nearest found by trying."""
+    """For one number and K names: K + 1 of the 2^K sets of answers, and what is nearest found by trying."""
     assert tasks.counting_limit(4, 4) == tasks.counting_limit(8, 16) == 1
-    for keys in (2, 3, 4):
-        sets = torch.cartesian_prod(*[torch.tensor([0, 1])] * keys)
-        thresholds = torch.stack([(torch.arange(keys) < at).long() for at in range(keys + 1)])  # one key after another
+    for names in (2, 3, 4):
+        sets = torch.cartesian_prod(*[torch.tensor([0, 1])] * names)
+        thresholds = torch.stack(
+            [(torch.arange(names) < at).long() for at in range(names + 1)]
+        )  # one name after another
         right = (sets[:, None] == thresholds[None]).double().mean(dim=2).amax(dim=1).mean().item()
-        assert right <= tasks.counting_limit(keys, 1) + 1e-12
+        assert right <= tasks.counting_limit(names, 1) + 1e-12
 
 
 def test_mirror_images_have_opposite_classes_and_the_same_positions() -> None:

@@ -1,9 +1,9 @@
-"""Copy from afar, with 4 to 64 keys, by all that could do it: `make record NAME=non_local`.
+"""Copy from afar, with 4 to 64 names, by all that could do it: `make record NAME=non_local`.
 
 The networks of :func:`attention.experiments.non_local.tasks.copiers` learn
-:func:`attention.experiments.non_local.tasks.distant_copy`. :data:`NETWORKS` says which learn it with how many keys: all
-of them with 64, the dot product with every number. With :data:`LONGER` the dot product learns four times as long, which
-tells what it cannot do from what it had no time to learn.
+:func:`attention.experiments.non_local.tasks.distant_copy`. :data:`NETWORKS` says which learn it with how many names:
+all of them with 64, the dot product with every number. With :data:`LONGER` the dot product learns four times as long,
+which tells what it cannot do from what it had no time to learn.
 """
 
 from dataclasses import replace
@@ -31,7 +31,7 @@ SIZES: dict[str, dict[str, int]] = {
     "gpu": {"seeds": 8, "steps": 400, "train": 8000},
 }
 BATCH, LR = 16, 1e-2
-#: By number of keys: the networks that learn the task.
+#: By number of names: the networks that learn the task.
 NETWORKS: dict[int, tuple[str, ...]] = {
     4: ("embedded Gaussian", "dot product", "concatenation", "SE"),
     8: ("dot product",),
@@ -39,50 +39,50 @@ NETWORKS: dict[int, tuple[str, ...]] = {
     32: ("dot product",),
     64: (*FORMS, *CONTROLS),
 }
-#: The numbers of keys with which the dot product also learns :data:`TIMES` as long.
+#: The numbers of names with which the dot product also learns :data:`TIMES` as long.
 LONGER = (16, 64)
 TIMES = 4
 
 
 def compared(
-    keys: int, seeds: list[int], budget: Budget, names: tuple[str, ...] = (), *, longer: bool = False, **options: Any
+    names: int, seeds: list[int], budget: Budget, which: tuple[str, ...] = (), *, longer: bool = False, **options: Any
 ) -> Comparison:
-    """Train the networks on one number of keys; the chapter does so too, with one seed.
+    """Train the networks on one number of names; the chapter does so too, with one seed.
 
-    :param keys: number of keys.
+    :param names: number of names.
     :param seeds: the seeds.
     :param budget: says for how many steps, on how many images.
-    :param names: which networks; by default those of :data:`NETWORKS`.
+    :param which: the networks; by default those of :data:`NETWORKS`.
     :param longer: whether they learn :data:`TIMES` as long.
     :param options: of :func:`attention.lab.training.compare`.
     """
     size = SIZES[budget.name]
-    task = partial(distant_copy, keys=keys, train=size["train"])
+    task = partial(distant_copy, names=names, train=size["train"])
     steps = size["steps"] * (TIMES if longer else 1)
     fixed = {"steps": steps, "batch": BATCH, "lr": LR, "device": budget.device}
-    return compare(copiers(names or NETWORKS[keys]), task, seeds=seeds, **fixed, **options)
+    return compare(copiers(which or NETWORKS[names]), task, seeds=seeds, **fixed, **options)
 
 
 def runs(budget: Budget) -> list[dict[str, Any]]:
-    """Name the runs: one for each number of keys and each seed; those that take longer last."""
+    """Name the runs: one for each number of names and each seed; those that take longer last."""
     seeds = range(SIZES[budget.name]["seeds"])
-    found = [{"keys": keys, "seed": seed, "longer": False} for keys in NETWORKS for seed in seeds]
-    return found + [{"keys": keys, "seed": seed, "longer": True} for keys in LONGER for seed in seeds]
+    found = [{"names": names, "seed": seed, "longer": False} for names in NETWORKS for seed in seeds]
+    return found + [{"names": names, "seed": seed, "longer": True} for names in LONGER for seed in seeds]
 
 
-def one_run(budget: Budget, keys: int, seed: int, longer: bool) -> dict[str, Any]:
-    """Train the networks on one number of keys with one seed. Of their losses the last is kept."""
-    found = compared(keys, [seed], budget, ("dot product",) if longer else (), longer=longer)
+def one_run(budget: Budget, names: int, seed: int, longer: bool) -> dict[str, Any]:
+    """Train the networks on one number of names with one seed. Of their losses the last is kept."""
+    found = compared(names, [seed], budget, ("dot product",) if longer else (), longer=longer)
     return replace(found, runs=tuple(replace(run, losses=run.losses[-1:]) for run in found.runs)).to_dict()
 
 
 def summary(results: list[dict[str, Any]], budget: Budget) -> dict[str, Any]:
-    """Put together what the record keeps: a comparison for each number of keys, and those that learned longer."""
+    """Put together what the record keeps: a comparison for each number of names, and those that learned longer."""
     kept: dict[str, dict[str, list[Comparison]]] = {"comparisons": {}, "longer": {}}
     for run, result in zip(runs(budget), results, strict=True):
         where = kept["longer" if run["longer"] else "comparisons"]
-        where.setdefault(str(run["keys"]), []).append(Comparison.from_dict(result))
+        where.setdefault(str(run["names"]), []).append(Comparison.from_dict(result))
     merged = {
-        name: {keys: Comparison.merge(parts).to_dict() for keys, parts in of.items()} for name, of in kept.items()
+        name: {names: Comparison.merge(parts).to_dict() for names, parts in of.items()} for name, of in kept.items()
     }
     return merged | {"settings": SIZES[budget.name] | {"batch": BATCH, "lr": LR}}

@@ -1,7 +1,7 @@
 """The tasks of the chapter on the non-local block, their limits, and the arms that are compared.
 
 Each task tests one claim, and can be failed. :func:`counting_limit` says what an arm can reach at best, whatever it
-learns; :func:`even_memory` what a linear memory reaches that spreads its numbers evenly over the keys.
+learns; :func:`even_memory` what a linear memory reaches that spreads its numbers evenly over the names.
 """
 
 from abc import abstractmethod
@@ -40,16 +40,16 @@ CHANNELS = 16
 
 _SIDE = 8  # rows and columns of the square of holders, and of that of askers
 _GAP = 4  # empty columns between the squares
-_BITS = 6  # of a key: 2 ** 6 = 64 cells in a square
+_BITS = 6  # of a name: 2 ** 6 = 64 cells in a square
 
 
-def distant_copy(seed: int = 0, *, keys: int = 64, train: int = 2000, test: int = 500) -> Task:
-    """Each position on the right shows a key, and asks for the bit that stands with this key on the left.
+def distant_copy(seed: int = 0, *, names: int = 64, train: int = 2000, test: int = 500) -> Task:
+    """Each position on the right shows a name, and asks for the bit that stands with this name on the left.
 
-    The left 8 × 8 cells are *holders*: each has a key, a word of six bits, and a bit of its own. The right 8 × 8 cells
-    are *askers*: each has a key and must answer with the bit of the holders that have the same key. Keys are scattered
-    anew in each image, on either side, and the bit of each key is drawn anew. With 64 keys each occurs once on each
-    side; with fewer, each occurs ``64 / keys`` times on each side, always with the same bit.
+    The left 8 × 8 cells are *holders*: each has a name, a word of six bits, and a bit of its own. The right 8 × 8 cells
+    are *askers*: each has a name and must answer with the bit of the holders of the same name. Names are scattered anew
+    in each image, on either side, and the bit of each name is drawn anew. With 64 names each occurs once on each side;
+    with fewer, each occurs ``64 / names`` times on each side, always with the same bit.
 
     *What must fail, and why.* Between the squares lie four empty columns. An output whose receptive field ends before
     the holders is independent of what it is asked for: 50%, for convolutions that reach less than five cells. Where all
@@ -57,36 +57,36 @@ def distant_copy(seed: int = 0, *, keys: int = 64, train: int = 2000, test: int 
     such a vector, :func:`counting_limit` bounds what it can get right.
 
     :param seed: the same seed gives the same data.
-    :param keys: number of different keys; a power of two, at most 64.
+    :param names: number of different names; a power of two, at most 64.
     :param train: number of training samples.
     :param test: number of test samples.
-    :returns: the task; inputs are (samples, 8, 8, 20): six channels with the bits of the key (−1 or 1), one with the
+    :returns: the task; inputs are (samples, 8, 8, 20): six channels with the bits of the name (−1 or 1), one with the
         holder's bit (−1 or 1, and 0 at askers), one with the role (1 holder, −1 asker, 0 in between). Targets are the
         64 answers, row by row.
-    :raises ValueError: for a number of keys that is no power of two between 2 and 64.
+    :raises ValueError: for a number of names that is no power of two between 2 and 64.
     """
-    check_positive(keys=keys, train=train, test=test)
-    if keys not in (2, 4, 8, 16, 32, 64):
-        raise ValueError(f"keys={keys} is not one of 2, 4, 8, 16, 32, 64")
+    check_positive(names=names, train=train, test=test)
+    if names not in (2, 4, 8, 16, 32, 64):
+        raise ValueError(f"names={names} is not one of 2, 4, 8, 16, 32, 64")
     generator = torch.Generator().manual_seed(seed)
-    splits = [_copies(n, keys, generator) for n in (train, test)]
+    splits = [_copies(n, names, generator) for n in (train, test)]
     return Task(
-        name=f"distant copy, {keys} keys",
+        name=f"distant copy, {names} names",
         train=splits[0],
         test=splits[1],
         classes=_SIDE**2,
         chance=0.5,
-        about=f"On the left 64 cells with a key and a bit each, on the right 64 cells with a key: {keys} keys in all, "
-        "scattered anew in each image. Each cell on the right must answer with the bit of its key.",
+        about=f"On the left 64 cells with a name and a bit each, on the right 64 cells with a name; {names} names in "
+        "all, scattered anew in each image. Each cell on the right must answer with the bit of its name.",
         loss="multi-label",
-        channels=(*(f"key {i}" for i in range(_BITS)), "bit", "role"),
+        channels=(*(f"name {i}" for i in range(_BITS)), "bit", "role"),
     )
 
 
-def _copies(n: int, keys: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    codes = torch.arange(_SIDE**2) % keys
+def _copies(n: int, names: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    codes = torch.arange(_SIDE**2) % names
     holders, askers = (codes[torch.rand(n, _SIDE**2, generator=generator).argsort(1)] for _ in range(2))
-    bits = torch.randint(0, 2, (n, keys), generator=generator)
+    bits = torch.randint(0, 2, (n, names), generator=generator)
     x = torch.zeros(n, _BITS + 2, _SIDE, 2 * _SIDE + _GAP)
     for side, shown, role in ((slice(_SIDE), holders, 1), (slice(-_SIDE, None), askers, -1)):
         words = (rearrange(shown, "n p -> n 1 p") >> rearrange(torch.arange(_BITS), "c -> c 1")) & 1
@@ -117,46 +117,46 @@ class Copier(nn.Module):
         return answers[..., -_SIDE:].flatten(1).sigmoid()
 
 
-def counting_limit(keys: int, width: int) -> float:
+def counting_limit(names: int, width: int) -> float:
     r"""The best accuracy on :func:`distant_copy` where ``width`` numbers tell all askers of the bits, computed.
 
-    Let the answer at an asker with key :math:`k` be the sign of :math:`c_k + q_k^\top m`. The offset :math:`c_k` and
-    the vector :math:`q_k \in \mathbb{R}^d` depend on the key alone, and :math:`m \in \mathbb{R}^d`, the same for all
-    askers, depends on the holders in any way. Each key is then a hyperplane in the space of the :math:`m`, and the
-    answers of all :math:`K` keys say on which side of each plane :math:`m` lies. So there are as many different sets of
-    answers as cells, at most :math:`A = \sum_{i \le d} \binom{K}{i}`, and :math:`2^K` equally likely sets of bits. At
-    best each answer serves the :math:`2^K / A` sets of bits nearest to it: none wrong, then one, then two, …
+    Let the answer at an asker with name :math:`k` be the sign of :math:`c_k + q_k^\top m`. The offset :math:`c_k` and
+    the vector :math:`q_k \in \mathbb{R}^d` depend on the name alone, and :math:`m \in \mathbb{R}^d`, the same for all
+    askers, depends on the holders in any way. Each name is then a hyperplane in the space of the :math:`m`, and the
+    answers of all :math:`K` names say on which side of each plane :math:`m` lies. So there are as many different sets
+    of answers as cells, at most :math:`A = \sum_{i \le d} \binom{K}{i}`, and :math:`2^K` equally likely sets of bits.
+    At best each answer serves the :math:`2^K / A` sets of bits nearest to it: none wrong, then one, then two, …
 
-    :param keys: :math:`K`.
+    :param names: :math:`K`.
     :param width: :math:`d`.
     :returns: the limit, between 0.5 and 1.
     """
-    check_positive(keys=keys, width=width)
-    cells = sum(comb(keys, i) for i in range(min(keys, width) + 1))
-    left = whole = 2**keys / cells
+    check_positive(names=names, width=width)
+    cells = sum(comb(names, i) for i in range(min(names, width) + 1))
+    left = whole = 2**names / cells
     wrong = 0.0
-    for errors in range(keys + 1):
-        served = min(left, comb(keys, errors))
+    for errors in range(names + 1):
+        served = min(left, comb(names, errors))
         wrong += errors * served
         left -= served
-    return 1 - wrong / (whole * keys)
+    return 1 - wrong / (whole * names)
 
 
-def even_memory(keys: int, width: int) -> float:
-    r"""How often a linear memory of ``width`` numbers answers rightly where all keys share them evenly, computed.
+def even_memory(names: int, width: int) -> float:
+    r"""How often a linear memory of ``width`` numbers answers rightly where all names share them evenly, computed.
 
-    Bits :math:`b_k = \pm 1` of :math:`K` keys are stored in :math:`m = \sum_k b_k a_k \in \mathbb{R}^d`, and the answer
-    at key :math:`k` is the sign of :math:`q_k^\top m`. With :math:`a_k = q_k` of equal lengths that point evenly in all
-    directions, the key's own bit comes back with weight :math:`d/K`, and the other bits add noise of variance
+    Bits :math:`b_k = \pm 1` of :math:`K` names are stored in :math:`m = \sum_k b_k a_k \in \mathbb{R}^d`; the answer at
+    name :math:`k` is the sign of :math:`q_k^\top m`. With :math:`a_k = q_k` of equal lengths that point evenly in all
+    directions, the name's own bit comes back with weight :math:`d/K`, and the other bits add noise of variance
     :math:`\frac{d}{K} (1 - \frac{d}{K})`. Taken as normally distributed, it leaves the sign right with probability
     :math:`\Phi(\sqrt{d / (K - d)})`. This is what one way to store them reaches, not a limit.
 
-    :param keys: :math:`K`.
+    :param names: :math:`K`.
     :param width: :math:`d`.
     :returns: the share, between 0.5 and 1.
     """
-    check_positive(keys=keys, width=width)
-    return 1.0 if keys <= width else (1 + erf(sqrt(width / (keys - width) / 2))) / 2
+    check_positive(names=names, width=width)
+    return 1.0 if names <= width else (1 + erf(sqrt(width / (names - width) / 2))) / 2
 
 
 class Read(nn.Module):
@@ -241,13 +241,13 @@ FORMS = {
 CONTROLS = ("three convolutions", "dilated convolutions", "fixed weights", "SE")
 
 
-def copiers(names: Sequence[str] = (*FORMS, *CONTROLS)) -> dict[str, Callable[[], nn.Module]]:
+def copiers(which: Sequence[str] = (*FORMS, *CONTROLS)) -> dict[str, Callable[[], nn.Module]]:
     """Say how the networks are built that are compared on :func:`distant_copy`.
 
     The dilated convolutions, with dilations of 1, 3, 9 and 9, reach from each asker to each holder.
 
-    :param names: which.
-    :returns: for each name, what builds the network.
+    :param which: the networks, by name.
+    :returns: for each, what builds it.
     """
     made: dict[str, Callable[[], nn.Module]] = {
         name: partial(_copier, "non_local", similarity=similarity) for name, similarity in FORMS.items()
@@ -258,7 +258,7 @@ def copiers(names: Sequence[str] = (*FORMS, *CONTROLS)) -> dict[str, Callable[[]
         "fixed weights": lambda: Copier(FixedWeights(CHANNELS, _SIDE * (2 * _SIDE + _GAP))),
         "SE": partial(_copier, "se", reduction=1, bias=True),
     }
-    return {name: made[name] for name in names}
+    return {name: made[name] for name in which}
 
 
 def _copier(name: str, **options: object) -> Copier:
