@@ -13,7 +13,7 @@ from tools.publishing.lowering import directive, parser
 __all__ = ["OLD", "RULES", "Block", "Chapter", "blocks_of", "rule"]
 
 #: Chapters that stand in the first pattern until they are written anew: larger budgets, no summary in Chinese.
-OLD = frozenset({"cbam", "non_local", "sk", "stn"})
+OLD = frozenset({"cbam", "sk", "stn"})
 RULES: dict[str, Callable[["Chapter"], Iterator[str]]] = {}
 
 

@@ -244,7 +244,7 @@ CONTROLS = ("three convolutions", "dilated convolutions", "fixed weights", "SE")
 def copiers(which: Sequence[str] = (*FORMS, *CONTROLS)) -> dict[str, Callable[[], nn.Module]]:
     """Say how the networks are built that are compared on :func:`distant_copy`.
 
-    The dilated convolutions, with dilations of 1, 3, 9 and 9, reach from each asker to each holder.
+    The dilated convolutions, with dilations of 1, 2, 4 and 12, reach from each asker to each holder.
 
     :param which: the networks, by name.
     :returns: for each, what builds it.
@@ -254,7 +254,7 @@ def copiers(which: Sequence[str] = (*FORMS, *CONTROLS)) -> dict[str, Callable[[]
     }
     made |= {
         "three convolutions": partial(_convolutions, 1, 1, 1),
-        "dilated convolutions": partial(_convolutions, 1, 3, 9, 9),
+        "dilated convolutions": partial(_convolutions, 1, 2, 4, 12),
         "fixed weights": lambda: Copier(FixedWeights(CHANNELS, _SIDE * (2 * _SIDE + _GAP))),
         "SE": partial(_copier, "se", reduction=1, bias=True),
     }
