@@ -10,7 +10,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from attention.experiments.non_local.tasks import CONTROLS, FORMS, copiers, distant_copy
+from attention.experiments.non_local import tasks
+from attention.experiments.non_local.tasks import copiers, distant_copy
 from attention.lab.comparison import Comparison
 from attention.lab.session import Budget
 from attention.lab.training import compare
@@ -37,7 +38,7 @@ NETWORKS: dict[int, tuple[str, ...]] = {
     8: ("dot product",),
     16: ("embedded Gaussian", "dot product"),
     32: ("dot product",),
-    64: (*FORMS, *CONTROLS),
+    64: tasks.NETWORKS,
 }
 #: The numbers of names with which the dot product also learns :data:`TIMES` as long.
 LONGER = (16, 64)

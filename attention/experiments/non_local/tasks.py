@@ -21,6 +21,7 @@ __all__ = [
     "CHANNELS",
     "CONTROLS",
     "FORMS",
+    "NETWORKS",
     "Copier",
     "FixedWeights",
     "Itself",
@@ -162,7 +163,7 @@ def even_memory(names: int, width: int) -> float:
 class Read(nn.Module):
     """A non-local block whose weights come from elsewhere: values, a read, the way back, and the shortcut.
 
-    As in :class:`attention.NonLocal`, the batch normalisation starts with weight 0.
+    As in ``attention.NonLocal``, the batch normalisation starts with weight 0.
 
     :param channels: number of channels; the values have half of them.
     """
@@ -239,9 +240,10 @@ FORMS = {
 }
 #: What is set against them: too little reach; reach by place and not by content, twice; content without a question.
 CONTROLS = ("three convolutions", "dilated convolutions", "fixed weights", "SE")
+NETWORKS = (*FORMS, *CONTROLS)
 
 
-def copiers(which: Sequence[str] = (*FORMS, *CONTROLS)) -> dict[str, Callable[[], nn.Module]]:
+def copiers(which: Sequence[str] = NETWORKS) -> dict[str, Callable[[], nn.Module]]:
     """Say how the networks are built that are compared on :func:`distant_copy`.
 
     The dilated convolutions, with dilations of 1, 2, 4 and 12, reach from each asker to each holder.
