@@ -48,11 +48,11 @@ def _mean_by_hand(answer: Any) -> None:
         (both(torch.full((3,), 1 / 3).double()), "That is the plain mean. Which key matches the query best?"),
         (
             torch.cat([right[:3], (_SCORES.exp() @ _VALUES)[None]]),
-            "The weights are right; y is their sum of products with g, and the weights sum to 1.",
+            "The weights are right; o is their sum of products with v, and the weights sum to 1.",
         ),
     ]
-    numbers = expect_numbers(answer, (4,), "three weights and y")
-    expect_close(numbers, right, "the three weights and y", tolerance=5e-3, reveal=False, mistakes=mistakes)
+    numbers = expect_numbers(answer, (4,), "three weights and o")
+    expect_close(numbers, right, "the three weights and o", tolerance=5e-3, reveal=False, mistakes=mistakes)
 
 
 class _Called(nn.Module):
@@ -69,15 +69,15 @@ class _Called(nn.Module):
 def _reorders(answer: Any) -> None:
     expect_function(answer)
     for shape, seen in (((2, 5, 3), 5), ((1, 6, 4), 2)):
-        theta, phi = torch.randn(shape), torch.randn(shape[0], seen, shape[2])
-        g = torch.randn(shape[0], seen, 2 * shape[2])
-        about = f"theta {tuple(theta.shape)}, phi {tuple(phi.shape)} and g {tuple(g.shape)}"
-        right = theta @ phi.transpose(1, 2) @ g / seen
-        received = expect_tensor(call(answer, theta, phi, g, about=about), right, f"the output for {about}")
+        q, k = torch.randn(shape), torch.randn(shape[0], seen, shape[2])
+        v = torch.randn(shape[0], seen, 2 * shape[2])
+        about = f"q {tuple(q.shape)}, k {tuple(k.shape)} and v {tuple(v.shape)}"
+        right = q @ k.transpose(1, 2) @ v / seen
+        received = expect_tensor(call(answer, q, k, v, about=about), right, f"the output for {about}")
         mistakes = [
             (right * seen, "The dot-product form divides by the number of positions that are looked at."),
             (right * seen / shape[1], "Divide by the number of positions that are looked at, not of those that look."),
-            ((theta @ phi.transpose(1, 2)).softmax(2) @ g, "That is the softmax form, which knows no such short cut."),
+            ((q @ k.transpose(1, 2)).softmax(2) @ v, "That is the softmax form, which knows no such short cut."),
         ]
         expect_close(received, right, f"the output for {about}", mistakes=mistakes)
     n, d = 600, 4
@@ -188,9 +188,9 @@ def _reports_research(answer: Any) -> None:
     expect_research(answer, "A factor needs no weights: what else did you change?")
 
 
-_MEAN = equation("non_local", 1, "y_i = 1/𝒞 Σ_j f(x_i, x_j) g(x_j)", "(1)")
-_DOT = equation("non_local", 2, "f = θ(x_i)·φ(x_j) and 𝒞 = N", "(4)")
-_EMBEDDED = equation("non_local", 3, "f = exp(θ(x_i)·φ(x_j)) and 𝒞 = Σ_j f(x_i, x_j)", "(3)")
+_MEAN = equation("non_local", 1, "o_i = Σ_j α_ij v_j, with α_ij = f(x_i, x_j) / 𝒞_i", "(1)")
+_DOT = equation("non_local", 4, "f = q_i·k_j and 𝒞_i = N", "(4)")
+_EMBEDDED = equation("non_local", 2, "f = exp(q_i·k_j) and 𝒞_i = Σ_j f(x_i, x_j)", "(3)")
 
 EXERCISES = (
     Exercise(
@@ -212,15 +212,15 @@ EXERCISES = (
     Exercise(
         "non_local.3",
         "What learns in the first step?",
-        equation("non_local", 8, "z_i = BN(W_z y_i) + x_i, where BN starts with weight and bias 0", "(6)"),
+        equation("non_local", 6, "y_i = x_i + BN(W_o o_i), where BN starts with weight and bias 0", "(6)"),
         (_names_what_learns,),
-        "Follow the gradient back from the output through BN, W_z, the mean and the softmax.",
+        "Follow the gradient back from the output through BN, W_o, the mean and the softmax.",
         "exactly the parameters with a gradient other than 0 after one backward pass of a fresh block.",
     ),
     Exercise(
         "non_local.4",
         "When do the pairs outweigh the convolutions?",
-        equation("non_local", 14, "M = 4C²/r · N + 2C/r · N² multiply–adds, with N = HW positions"),
+        equation("non_local", 12, "4C²/r · N + 2C/r · N² multiply–adds, with N = HW positions"),
         (_finds_side,),
         "Divide the two terms by what they have in common.",
         "the smallest side for six widths and three reductions.",
@@ -228,7 +228,7 @@ EXERCISES = (
     Exercise(
         "non_local.5",
         "Does it know where things are?",
-        equation("non_local", 9, "NL(X P) = NL(X) P for each permutation P of the positions"),
+        equation("non_local", 9, "NL(π(x)) = π(NL(x)) for each permutation π of the positions"),
         (_tells_equivariance,),
         "Draw one permutation, and apply it once before and once after the block.",
         "the right answer for eight modules, sub-sampling and coordinates among them.",

@@ -52,10 +52,10 @@ def picture() -> Picture:
         symbols={"x": "X", **letters},
         equations={
             **{key: f"<i>X W<sub>{key}</sub></i>" for key in "QKV"},
-            "y": "<i>Y W<sub>O</sub></i>",
+            "y": "<i>O W<sub>O</sub></i>",
             "A": "softmax(<i>QK</i><sup>T</sup>/√<i>d</i>)",
         },
-        ranges={"x": (0, 1), "V": (0, 1), "Y": (0, 1), "y": (0, 1)},
+        ranges={"x": (0, 1), "V": (0, 1), "O": (0, 1), "y": (0, 1)},
         title="Scaled dot-product attention",
         about="Weights chosen by hand, not trained: what is alike attends to each other.",
     )

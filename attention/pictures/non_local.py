@@ -38,10 +38,10 @@ def picture() -> Picture:
         },
         name="embedded Gaussian",
         variants={name: one(name.lower()) for name in ("Gaussian", "dot product", "concatenation")},
-        symbols={"theta.weight": r"W_\theta", "phi.weight": r"W_\phi", "g.weight": "W_g", "out.weight": "W_z"},
+        symbols={"theta.weight": "W_q", "phi.weight": "W_k", "g.weight": "W_v", "out.weight": "W_o"},
         ranges={"x": (0, 1)},
         title="Non-local block",
-        about="Weights chosen by hand, not trained. Each row of f is one position, each column one that it looks at.",
+        about="Weights chosen by hand, not trained. Each row of α is one position, each column one that it looks at.",
     )
-    pairs = "ReLU(<i>w<sub>f</sub></i><sup>T</sup>[<i>θ</i>, <i>φ</i>]) / 25"
-    return said(shown, "concatenation", {"f": pairs})
+    pairs = "ReLU(<i>w<sub>f</sub></i><sup>T</sup>[<i>q</i>, <i>k</i>]) / 25"
+    return said(shown, "concatenation", {"alpha": pairs})

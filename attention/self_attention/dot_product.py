@@ -21,7 +21,7 @@ class DotProductAttention(Attention):
 
     $$
     Q = X W_Q, \quad K = X W_K, \quad V = X W_V, \qquad
-    A = \operatorname{softmax}\Big(\frac{Q K^\top}{\sqrt{d}}\Big), \qquad Y = A V
+    A = \operatorname{softmax}\Big(\frac{Q K^\top}{\sqrt{d}}\Big), \qquad O = A V
     $$
 
     with $W_Q, W_K, W_V \in \mathbb{R}^{C \times d}$ and $d = C/n$; the heads' results are concatenated and multiplied
@@ -58,7 +58,7 @@ class DotProductAttention(Attention):
             "K": Step("b n (h w) d", "project", "what each position is found by"),
             "V": Step("b n (h w) d", "project", "what each position gives"),
             "A": Step("b n (h w) (h w)", "compare", "how much each position takes of each other"),
-            "Y": Step("b n (h w) d", "read", "the weighted mean of the values, for each position"),
+            "O": Step("b n (h w) d", "read", "the weighted mean of the values, for each position"),
         }
         self.queries = nn.Linear(channels, channels, bias=bias)
         self.keys = nn.Linear(channels, channels, bias=bias)
@@ -76,7 +76,7 @@ class DotProductAttention(Attention):
         with full_precision(x):
             similarity = q.to(wide(q.dtype)) @ k.to(wide(k.dtype)).transpose(-1, -2) / q.shape[-1] ** 0.5
             pairs = self.step("A", similarity.softmax(dim=-1).to(q.dtype))
-        return self._merge(self.step("Y", pairs @ v), x), {"pairs": pairs}
+        return self._merge(self.step("O", pairs @ v), x), {"pairs": pairs}
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Compute the output without holding the matrix of all pairs.
@@ -98,6 +98,6 @@ class DotProductAttention(Attention):
         q, k, v = (rearrange(layer(tokens), "b i (n d) -> b n i d", n=self.heads) for layer in project)
         return self.step("Q", q), self.step("K", k), self.step("V", v)
 
-    def _merge(self, y: Tensor, x: Tensor) -> Tensor:
+    def _merge(self, read: Tensor, x: Tensor) -> Tensor:
         """Concatenate the heads, mix them, and put the positions back where they were."""
-        return rearrange(self.out(rearrange(y, "b n i d -> b i (n d)")), "b (h w) c -> b c h w", h=x.shape[2])
+        return rearrange(self.out(rearrange(read, "b n i d -> b i (n d)")), "b (h w) c -> b c h w", h=x.shape[2])

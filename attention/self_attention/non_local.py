@@ -33,43 +33,46 @@ for _function in ("rearrange", "_product", "_ramps"):
 class NonLocal(Attention):
     r"""The non-local block, with the paper's four similarities.
 
-    With $x_i \in \mathbb{R}^C$ the features at position $i$, $\hat x_j$ those at the $M$ positions that are looked at
-    (all of them, or what max pooling leaves), and $d = C/r$,
+    Of $x_i \in \mathbb{R}^C$, the features at position $i$, comes a query $q_i = W_q x_i$. What is looked at are the
+    features $\hat x_j$ at $\hat N$ positions: all $N$ of them, or what max pooling leaves. Of each comes a key
+    $k_j = W_k \hat x_j$ and a value $v_j = W_v \hat x_j$. All three have $d = C/r$ numbers. (The paper writes
+    $\theta(x_i)$, $\phi(x_j)$, $g(x_j)$ for them, $y_i$ for the read $o_i$, $z_i$ for the output and $W_z$ for $W_o$.)
 
     $$
-    y_i = \frac{1}{\mathcal{C}_i} \sum_{j=1}^{M} f(x_i, \hat x_j)\, g(\hat x_j), \qquad
-    z_i = \operatorname{BN}(W_z\, y_i) + x_i
+    \alpha_{ij} = \frac{f(x_i, \hat x_j)}{\mathcal{C}_i}, \qquad
+    o_i = \sum_{j=1}^{\hat N} \alpha_{ij}\, v_j, \qquad
+    y_i = x_i + \operatorname{BN}(W_o\, o_i)
     $$
 
-    with $g(\hat x_j) = W_g \hat x_j$, $\theta(x_i) = W_\theta x_i$, $\phi(\hat x_j) = W_\phi \hat x_j$ in
-    $\mathbb{R}^d$, and
+    with
 
-    * ``"embedded gaussian"``: $f = e^{\theta(x_i)^\top \phi(\hat x_j)}$, $\mathcal{C}_i = \sum_j f$, a softmax;
+    * ``"embedded gaussian"``: $f = e^{q_i^\top k_j}$, $\mathcal{C}_i = \sum_j f$, a softmax;
     * ``"gaussian"``: $f = e^{x_i^\top \hat x_j}$, $\mathcal{C}_i = \sum_j f$;
-    * ``"dot product"``: $f = \theta(x_i)^\top \phi(\hat x_j)$, $\mathcal{C}_i = M$;
-    * ``"concatenation"``: $f = \operatorname{ReLU}(w_f^\top [\theta(x_i), \phi(\hat x_j)])$, $\mathcal{C}_i = M$:
+    * ``"dot product"``: $f = q_i^\top k_j$, $\mathcal{C}_i = \hat N$;
+    * ``"concatenation"``: $f = \operatorname{ReLU}(w_f^\top [q_i, k_j])$, $\mathcal{C}_i = \hat N$:
 
     the paper's equations (1) to (6). The batch normalisation starts with weight 0: a fresh block is the identity.
 
     ``attend`` computes the matrix of all pairs. ``forward`` is the same function without it: the softmax forms by
     PyTorch's ``scaled_dot_product_attention``; the dot product by associativity,
-    $\theta (\phi^\top g)$ for $(\theta \phi^\top) g$, where that is less work; concatenation, a sum over those
-    $j$ whose $b_j$ is above $-a_i$, by sorting the $b_j$ and summing in that order once. The Gaussian and the
+    $Q (K^\top V)$ for $(Q K^\top) V$ with the vectors as rows, where that is less work. Concatenation gives each query
+    a number $a_i$ and each key a number $b_j$, and lets those $j$ through whose $b_j$ is above $-a_i$: the $b_j$ are
+    sorted and summed in that order once. The Gaussian and the
     concatenation keep to the matrix where all pairs are fewer numbers than the features they are made from.
 
     :param channels: number of channels $C$ of the input and the output.
-    :param reduction: the ratio $r$ by which $\theta$, $\phi$ and $g$ are narrower than the input; it divides
+    :param reduction: the ratio $r$ by which queries, keys and values are narrower than the input; it divides
         ``channels``. The paper uses 2.
     :param similarity: one of the four above. The paper's default is the embedded Gaussian.
     :param subsample: the side of the windows over which the positions that are looked at are max-pooled; 1 is none.
         The paper's trick uses 2.
     :param pool: ``"before"``: $\hat x$ is pooled from $x$, as in the equations and the authors' code; ``"after"``:
-        what $\phi$ and $g$ make of all positions is pooled, as the paper puts it in words and most PyTorch code does.
+        keys and values of all positions are pooled, as the paper puts it in words and most PyTorch code does.
     :param border: whether windows that the border cuts off are kept. Public code drops them; then height and width
         are at least ``subsample``.
     :param scale: whether the similarity of the embedded Gaussian is divided by $\sqrt{d}$. The paper has no such
         factor, the official code does.
-    :param norm: whether batch normalisation follows $W_z$. Without it $W_z$ itself starts at 0.
+    :param norm: whether batch normalisation follows $W_o$. Without it $W_o$ itself starts at 0.
     :param bias: whether the 1 × 1 convolutions add a bias. ``False``, the default, is the paper's equations.
     :raises TypeError: for a ``channels``, ``reduction`` or ``subsample`` that is not a whole number, a ``scale``,
         ``norm``, ``bias`` or ``border`` that is not a bool; for an input that is not a floating-point tensor.
@@ -128,17 +131,17 @@ class NonLocal(Attention):
         """Compute the output literally, with the matrix of all pairs.
 
         :param x: the feature maps, (batch, channels, height, width).
-        :returns: the output, of the same shape, and the map ``pairs``: (batch, H·W, M), the factor of $g$ at position
-            $j$ in the sum for position $i$. Its rows sum to 1 for the two Gaussians.
+        :returns: the output, of the same shape, and the map ``pairs``: (batch, H·W, keys), the weight of the value of
+            position $j$ in the sum for position $i$. Its rows sum to 1 for the two Gaussians.
         """
         seen = self._seen(x)
         queries, keys = self._queries_and_keys(x, seen)
         with full_precision(x):
             pairs = self._pairs(*(t.to(wide(t.dtype)) for t in (queries, keys)))
-        values = self.step("g", self._late(self.g(seen)))
+        values = self.step("v", self._late(self.g(seen)))
         with full_precision(x):
-            y = self.step("f", pairs) @ values.to(pairs.dtype)
-        return self._add(self.step("y", y.to(values.dtype)), x), {"pairs": pairs.to(values.dtype)}
+            read = self.step("alpha", pairs) @ values.to(pairs.dtype)
+        return self._add(self.step("o", read.to(values.dtype)), x), {"pairs": pairs.to(values.dtype)}
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Compute the output without holding the matrix of all pairs, unless that is smaller than what replaces it.
@@ -155,18 +158,19 @@ class NonLocal(Attention):
         if has_tangent(queries, keys):  # which the fused kernel cannot carry
             return self.attend(x)[0]
         if self.similarity == "gaussian" and self.pool == "after":
-            y = _attention(queries, keys, self._late(self.g(seen)), 1.0)
+            read = _attention(queries, keys, self._late(self.g(seen)), 1.0)
         elif self.similarity == "gaussian":
-            # g is linear and the weights sum to 1: the mean of g is g of the mean, and all three widths are equal.
+            # W_v is linear and the weights sum to 1: the mean of the values is the value of the mean, and all three
+            # widths are equal.
             mean = _attention(queries, keys, keys, 1.0)
-            y = _positions(self.g(_picture(mean, x)))
+            read = _positions(self.g(_picture(mean, x)))
         elif self.similarity == "embedded gaussian":
-            y = _attention(queries, keys, self._late(self.g(seen)), self.factor)
+            read = _attention(queries, keys, self._late(self.g(seen)), self.factor)
         elif self.similarity == "dot product":
-            y = _product(queries, keys, self._late(self.g(seen)))
+            read = _product(queries, keys, self._late(self.g(seen)))
         else:
-            y = _ramps(queries, keys, self._late(self.g(seen)), self.pair.weight)
-        return self._add(y, x)
+            read = _ramps(queries, keys, self._late(self.g(seen)), self.pair.weight)
+        return self._add(read, x)
 
     def _seen(self, x: Tensor) -> Tensor:
         """Return what is looked at: the input, or what max pooling leaves of it."""
@@ -190,8 +194,7 @@ class NonLocal(Attention):
     def _queries_and_keys(self, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         if self.similarity == "gaussian":
             return _positions(x), self._late(seen)
-        theta, phi = _positions(self.theta(x)), self._late(self.phi(seen))
-        return self.step("theta", theta), self.step("phi", phi)
+        return self.step("q", _positions(self.theta(x))), self.step("k", self._late(self.phi(seen)))
 
     def _pairs(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Compute the factor of each pair, in at least float32."""
@@ -203,9 +206,9 @@ class NonLocal(Attention):
             return similarity / keys.shape[1]
         return (similarity if self.factor == 1 else self.factor * similarity).softmax(dim=2)
 
-    def _add(self, y: Tensor, x: Tensor) -> Tensor:
-        z = x + self.norm(self.out(_picture(y, x)))  # in this order the layout in memory stays that of x
-        return self.step("z", z)
+    def _add(self, read: Tensor, x: Tensor) -> Tensor:
+        y = x + self.norm(self.out(_picture(read, x)))  # in this order the layout in memory stays that of x
+        return self.step("y", y)
 
 
 def _small(x: Tensor, seen: Tensor) -> bool:
@@ -222,7 +225,7 @@ def _exporting() -> bool:
 
 
 def _map(similarity: str, subsample: int) -> Map:
-    dims = "b (h w) (h w)" if subsample == 1 else "b (h w) m"
+    dims = "b (h w) (h w)" if subsample == 1 else "b (h w) n"
     if similarity.endswith("gaussian"):
         return Map(dims, "softmax", sums=(2,), about="how much of what the second position offers the first takes")
     return Map(dims, "real", about="the factor, of either sign, with which the first position adds what the second has")
@@ -230,15 +233,15 @@ def _map(similarity: str, subsample: int) -> Map:
 
 def _steps(similarity: str) -> dict[str, Step]:
     embedded = {
-        "theta": Step("b (h w) d", "embed", "what each position looks for", symbol=r"\theta"),
-        "phi": Step("b m d", "embed", "what each position that is looked at is found by", symbol=r"\phi"),
+        "q": Step("b (h w) d", "project", "query: what each position looks for"),
+        "k": Step("b n d", "project", "key: what each position that is looked at is found by"),
     }
     return {
         **({} if similarity == "gaussian" else embedded),
-        "g": Step("b m d", "embed", "what each position that is looked at gives"),
-        "f": Step("b (h w) m", "compare", "the factor of each pair: its similarity, normalised"),
-        "y": Step("b (h w) d", "sum", "the weighted mean, for each position"),
-        "z": Step("b c h w", "sum", "the mean, widened, and added to what was there"),
+        "v": Step("b n d", "project", "value: what each position that is looked at gives"),
+        "alpha": Step("b (h w) n", "compare", "the weight of each pair: its similarity, normalised", symbol=r"\alpha"),
+        "o": Step("b (h w) d", "read", "the weighted mean of the values, for each position"),
+        "y": Step("b c h w", "add", "the mean, widened, and added to what was there"),
     }
 
 
@@ -247,9 +250,9 @@ def _positions(x: Tensor) -> Tensor:
     return rearrange(x, "b c h w -> b (h w) c").contiguous()
 
 
-def _picture(y: Tensor, x: Tensor) -> Tensor:
+def _picture(rows: Tensor, x: Tensor) -> Tensor:
     """Put rows back to where the positions are in ``x``."""
-    return rearrange(y, "b (h w) d -> b d h w", h=x.shape[2])
+    return rearrange(rows, "b (h w) d -> b d h w", h=x.shape[2])
 
 
 def _attention(queries: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
@@ -268,10 +271,10 @@ def _product(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     with full_precision(values):
         q, k, v = (t.to(wide(t.dtype)) for t in (queries, keys, values))
         if isinstance(pairs, int) and 2 * pairs < width * (q.shape[1] + k.shape[1]):
-            y = q @ k.transpose(1, 2) @ v
+            read = q @ k.transpose(1, 2) @ v
         else:
-            y = q @ (k.transpose(1, 2) @ v)
-    return (y / keys.shape[1]).to(values.dtype)
+            read = q @ (k.transpose(1, 2) @ v)
+    return (read / keys.shape[1]).to(values.dtype)
 
 
 def _halves(queries: Tensor, keys: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -281,9 +284,9 @@ def _halves(queries: Tensor, keys: Tensor, weight: Tensor) -> tuple[Tensor, Tens
 
 
 def _ramps(queries: Tensor, keys: Tensor, values: Tensor, weight: Tensor) -> Tensor:
-    r"""Compute $\frac{1}{M} \sum_j \operatorname{ReLU}(a_i + b_j)\, v_j$ for every $i$ without the matrix of all pairs.
+    r"""Compute $\frac{1}{\hat N} \sum_j \operatorname{ReLU}(a_i + b_j)\, v_j$ for every $i$ without holding all pairs.
 
-    The ReLU lets those $j$ through whose $b_j > -a_i$. With the $j$ sorted by falling $b_j$ these are the first $k_i$,
+    The ReLU lets those $j$ through whose $b_j > -a_i$. With the $j$ sorted by falling $b_j$ these are the first $n_i$,
     and over them the sum is $a_i \sum v_j + \sum b_j v_j$: two running sums, computed once for all $i$.
     """
     with full_precision(values):
@@ -291,8 +294,8 @@ def _ramps(queries: Tensor, keys: Tensor, values: Tensor, weight: Tensor) -> Ten
         negated, order = (-b).sort(dim=1)
         chosen = values.to(b.dtype).gather(1, rearrange(order, "b j -> b j 1").expand_as(values))
         both = torch.cat([chosen, -rearrange(negated, "b j -> b j 1") * chosen], dim=2)
-        sums = pad(both.cumsum(dim=1), (0, 0, 1, 0))  # the sum over the first 0, 1, …, M
-        count = torch.searchsorted(negated.detach(), a.detach())  # k_i: how many of the -b_j are less than a_i
+        sums = pad(both.cumsum(dim=1), (0, 0, 1, 0))  # the sum over the first 0, 1, 2, … of them
+        count = torch.searchsorted(negated.detach(), a.detach())  # n_i: how many of the -b_j are less than a_i
         first = rearrange(count, "b i -> b i 1").expand(-1, -1, sums.shape[2])
         plain, weighted = sums.gather(1, first).chunk(2, dim=2)
         return ((rearrange(a, "b i -> b i 1") * plain + weighted) / b.shape[1]).to(values.dtype)

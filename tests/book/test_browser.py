@@ -11,7 +11,6 @@ from tests.book.browsing import Look, serve
 from tests.book.conftest import ROOT
 from tests.book.reading import pages
 from tests.book.test_build import CHAPTERS, listed
-from tests.notebooks.chapter import OLD
 
 WIDE, NARROW = 1280, 390
 
@@ -348,7 +347,7 @@ def test_a_link_to_an_exercise_opens_it(wide: Look) -> None:
 SCREENS = 30
 
 
-@pytest.mark.parametrize("name", [name for name in CHAPTERS if Path(name).name not in OLD])
+@pytest.mark.parametrize("name", CHAPTERS)
 def test_a_chapter_is_no_longer_than_it_may_be(wide: Look, name: str) -> None:
     page = wide.visit(f"{name}.html")
     assert page.evaluate("document.documentElement.scrollHeight") <= 900 * SCREENS

@@ -15,7 +15,6 @@ from attention_book.addresses import NOTE, load, placeholders
 from attention.registry import AXES, FAMILIES, chapters, entries
 from tests.book.conftest import ROOT
 from tests.book.reading import broken_links, documents, images_without_alt, leftovers, listed, pages, soup, unnumbered
-from tests.notebooks.chapter import OLD
 
 CHAPTERS = [name for name in listed() if name.startswith("notebooks/")]
 
@@ -347,7 +346,7 @@ def test_an_exercise_is_one_closed_panel(site: Path, name: str) -> None:
     assert len(article.select("details.solution")) == len(exercises)
 
 
-@pytest.mark.parametrize("name", [name for name in CHAPTERS if Path(name).name not in OLD])
+@pytest.mark.parametrize("name", CHAPTERS)
 def test_the_summary_in_chinese_says_so(site: Path, name: str) -> None:
     (summary,) = soup(site / f"{name}.html").select("article details[lang=zh]")
     assert re.search("[\u4e00-\u9fff]{2}", summary.summary.get_text())
@@ -412,7 +411,7 @@ def test_a_chapter_weighs_little(site: Path) -> None:
         data = sum(len(part.get_text().encode()) for part in soup(path).select("script[type='application/json']"))
         weight = sum(each.stat().st_size for each in (path, *code)) + fonts - data
         # The chapters in the first pattern are longer; the limit is theirs, too, when they are written anew.
-        assert weight <= (1.55e6 if Path(name).name in OLD else 1.5e6), (name, weight)
+        assert weight <= 1.5e6, (name, weight)
         assert data <= 300e3, (name, data)
 
 

@@ -500,7 +500,7 @@ def test_summary_is_torchinfo():
     ("name", "options", "expected"),
     [
         ("se", {"reduction": 2}, {"z": ("z", "squeeze"), "s": ("s", "excite"), "y": ("y", "scale")}),
-        ("dot_product", {}, {"A": ("A", "compare"), "Y": ("Y", "read")}),
+        ("dot_product", {}, {"A": ("A", "compare"), "O": ("O", "read")}),
         ("cbam", {"reduction": 2}, {"sch": ("s^{ch}", "channels"), "y": ("y", "positions")}),
     ],
 )

@@ -10,10 +10,8 @@ import nbformat
 
 from tools.publishing.lowering import directive, parser
 
-__all__ = ["OLD", "RULES", "Block", "Chapter", "blocks_of", "rule"]
+__all__ = ["RULES", "Block", "Chapter", "blocks_of", "rule"]
 
-#: Chapters that stand in the first pattern until they are written anew: larger budgets, no summary in Chinese.
-OLD = frozenset({"non_local"})
 RULES: dict[str, Callable[["Chapter"], Iterator[str]]] = {}
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from attention.registry import entries
-from tests.notebooks.chapter import OLD, Chapter, rule
+from tests.notebooks.chapter import Chapter, rule
 from tools.chapters import CARD
 
 __all__ = ["letters_of", "written"]
@@ -55,8 +55,6 @@ def _explained(page: str, short: str) -> set[str]:
 @rule
 def notation(chapter: Chapter) -> Iterator[str]:
     """Formulas have the letters of the page on notation, and a matrix has an index; exercises may have others."""
-    if chapter.name in OLD:
-        return
     entry = entries().get(chapter.name)
     page = (chapter.root / "book" / "notation.md").read_text(encoding="utf-8")
     known = _explained(page, entry.short if entry else "")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import nbformat
 
-from tests.notebooks.chapter import OLD, Chapter, rule
+from tests.notebooks.chapter import Chapter, rule
 from tools.chapters import CARD, FOLDED, LIVE_TAGS, SETUP_TAGS, live_cell, tags, title
 
 __all__ = ["asserts"]
@@ -15,7 +15,6 @@ __all__ = ["asserts"]
 LINES = {"median": 6, "90th percentile": 20, "longest": 35}
 #: Of all cells before the exercises that are not folded.
 SHOWN = {"cells": 55, "lines": 380}
-OLD_SHOWN = {"cells": 65, "lines": 450}
 SENTENCES = (1, 2)
 TITLE = 60
 #: Calls of these names draw.
@@ -70,8 +69,7 @@ def little_code(chapter: Chapter) -> Iterator[str]:
     lengths = [
         len(cell.source.splitlines()) for place, cell in _shown(chapter) if not exercises or place < exercises.start
     ]
-    budget = OLD_SHOWN if chapter.name in OLD else SHOWN
-    for (what, allowed), found in zip(budget.items(), (len(lengths), sum(lengths)), strict=True):
+    for (what, allowed), found in zip(SHOWN.items(), (len(lengths), sum(lengths)), strict=True):
         if found > allowed:
             yield f"{found} {what} of code before the exercises; allowed: {allowed}"
 

@@ -9,14 +9,13 @@ from typing import Any
 import nbformat
 from pybtex.database import parse_file
 
-from tests.notebooks.chapter import OLD, RULES, Block, Chapter, blocks_of, rule
+from tests.notebooks.chapter import RULES, Block, Chapter, blocks_of, rule
 from tests.notebooks.looks import asserts
 from tools.chapters import CARD, METADATA, SECTIONS, tags
 
 __all__ = ["RULES", "Block", "Chapter", "checkable", "word_count"]
 
 WORDS = (1200, 2900)
-OLD_WORDS = (1500, 4000)
 #: Chinese signs and words of the summary at the end.
 CHINESE = (150, 260)
 BYTES = 1_000_000
@@ -50,7 +49,7 @@ def _body(chapter: Chapter, name: str) -> bool:
 def words(chapter: Chapter) -> Iterator[str]:
     """The prose is neither thin nor fat; exercises, solutions, the card and formulas are not counted."""
     count = word_count(chapter)
-    least, most = OLD_WORDS if chapter.name in OLD else WORDS
+    least, most = WORDS
     if not least <= count <= most:
         yield f"{count} words; allowed: {least} to {most}"
 
@@ -75,8 +74,6 @@ def summary_in_chinese(chapter: Chapter) -> Iterator[str]:
     """The last section ends with a folded summary in Chinese."""
     places = chapter.section("Summary and references")
     found = [b for b in chapter.blocks if b.place in places and b.kind == "dropdown" and b.words == "中文摘要"]
-    if chapter.name in OLD:
-        return
     if len(found) != 1:
         yield "the last section holds one panel :::{dropdown} 中文摘要"
         return

@@ -9,8 +9,11 @@ import torch
 from hypothesis import strategies as st
 from torch import nn
 
-from attention.experiments.non_local import tasks
-from attention.lab import cost
+from attention.experiments.non_local import record as copying
+from attention.experiments.non_local import record_clothes, tasks
+from attention.lab import cost, record
+from attention.lab.comparison import Comparison
+from attention.lab.session import Budget
 from attention.lab.training import evaluate
 from attention.self_attention.non_local import POOLS, SIMILARITIES, NonLocal
 from tests.laws.laws import LAWS
@@ -172,7 +175,7 @@ def options(*similarities: str) -> st.SearchStrategy[dict[str, Any]]:
 
 def keys(block: NonLocal, known: dict[str, int]) -> dict[str, int]:
     side = block.subsample
-    return {} if side == 1 else {"m": ceil(known["h"] / side) * ceil(known["w"] / side)}
+    return {} if side == 1 else {"n": ceil(known["h"] / side) * ceil(known["w"] / side)}
 
 
 SPEC = Spec(
@@ -406,9 +409,9 @@ def test_wrong_copies_are_caught(wrong: type[NonLocal], number: int, says: str) 
 # The tasks.
 
 
-@pytest.mark.parametrize("keys", [4, 64])
-def test_every_asker_finds_its_bit_on_the_left(keys: int) -> None:
-    task = tasks.distant_copy(keys=keys, train=20, test=10)
+@pytest.mark.parametrize("names", [4, 64])
+def test_every_asker_finds_its_bit_on_the_left(names: int) -> None:
+    task = tasks.distant_copy(names=names, train=20, test=10)
     x, y = task.train
     words = x[:, :6].permute(0, 2, 3, 1)
     for sample in range(20):
@@ -416,7 +419,7 @@ def test_every_asker_finds_its_bit_on_the_left(keys: int) -> None:
             tuple(w.tolist()): b
             for w, b in zip(words[sample, :, :8].flatten(0, 1), x[sample, 6, :, :8].flatten(), strict=True)
         }
-        assert len(holders) == keys
+        assert len(holders) == names
         asked = words[sample, :, -8:].flatten(0, 1)
         assert [holders[tuple(w.tolist())] > 0 for w in asked] == [bool(bit) for bit in y[sample]]
     assert not x[:, :, :, 8:12].any()
@@ -433,9 +436,9 @@ def test_tasks_depend_on_their_seed_alone() -> None:
         assert torch.equal(before, torch.get_rng_state())
 
 
-def test_keys_that_are_no_power_of_two_are_refused() -> None:
-    with pytest.raises(ValueError, match="keys=6 is not one of 2, 4, 8, 16, 32, 64"):
-        tasks.distant_copy(keys=6)
+def test_names_that_are_no_power_of_two_are_refused() -> None:
+    with pytest.raises(ValueError, match="names=6 is not one of 2, 4, 8, 16, 32, 64"):
+        tasks.distant_copy(names=6)
 
 
 def test_short_convolutions_cannot_see_the_holders() -> None:
@@ -448,13 +451,154 @@ def test_short_convolutions_cannot_see_the_holders() -> None:
 
 
 def test_the_counting_limit_is_that_of_small_cases() -> None:
-    """For one number and K keys: K + 1 of the 2^K sets of answers, and what is nearest found by trying."""
+    """For one number and K names: K + 1 of the 2^K sets of answers, and what is nearest found by trying."""
     assert tasks.counting_limit(4, 4) == tasks.counting_limit(8, 16) == 1
-    for keys in (2, 3, 4):
-        sets = torch.cartesian_prod(*[torch.tensor([0, 1])] * keys)
-        thresholds = torch.stack([(torch.arange(keys) < at).long() for at in range(keys + 1)])  # one key after another
+    for names in (2, 3, 4):
+        sets = torch.cartesian_prod(*[torch.tensor([0, 1])] * names)
+        thresholds = torch.stack(
+            [(torch.arange(names) < at).long() for at in range(names + 1)]
+        )  # one name after another
         right = (sets[:, None] == thresholds[None]).double().mean(dim=2).amax(dim=1).mean().item()
-        assert right <= tasks.counting_limit(keys, 1) + 1e-12
+        assert right <= tasks.counting_limit(names, 1) + 1e-12
+
+
+@pytest.mark.parametrize(("names", "width"), [(16, 8), (32, 8), (64, 8), (64, 16)])
+def test_an_even_memory_answers_as_often_as_one_that_is_built(names: int, width: int) -> None:
+    """Rows of a matrix of ±1 with orthogonal rows give each name a vector of one length, evenly spread."""
+    rows = torch.ones(1, 1)
+    while len(rows) < names:
+        rows = torch.cat([torch.cat([rows, rows], 1), torch.cat([rows, -rows], 1)])
+    generator, right = torch.Generator().manual_seed(0), []
+    for _ in range(20):
+        vectors = rows[torch.randperm(names, generator=generator)[:width]]
+        bits = torch.randint(0, 2, (2000, names), generator=generator) * 2.0 - 1
+        back = bits * (bits @ vectors.T @ vectors)
+        right.append(((back > 0).double() + (back == 0) / 2).mean().item())
+    found = sum(right) / len(right)
+    assert found == pytest.approx(tasks.even_memory(names, width), abs=0.02)
+    assert found < tasks.counting_limit(names, width)
+
+
+def test_an_even_memory_with_room_for_all_forgets_nothing() -> None:
+    assert tasks.even_memory(8, 8) == tasks.even_memory(4, 8) == 1
+    assert tasks.even_memory(9, 8) < 1
+
+
+def test_distances_between_positions_are_those_of_all_pairs() -> None:
+    rows = torch.randn(2, 5, 3).double()
+    cosine = nn.functional.cosine_similarity(rows[:, :, None], rows[:, None], dim=3)
+    assert tasks.spread(rows) == pytest.approx(((1 - cosine) / 2).mean().item())
+    alike = rows[:, :1] * torch.rand(2, 5, 1).double()
+    assert tasks.spread(alike) == pytest.approx(0)
+
+
+# What the block is set against.
+
+
+def opened(block: tasks.Read) -> tasks.Read:
+    """Make a block give something, in float64 and eval mode."""
+    nn.init.ones_(block.norm.weight)
+    return block.double().eval()
+
+
+@pytest.mark.parametrize("make", [lambda: tasks.FixedWeights(8, 12), lambda: tasks.OneMap(8), lambda: tasks.Itself(8)])
+def test_controls_start_as_the_identity_and_have_the_layers_of_the_block(make: Any) -> None:
+    block, x = make(), torch.randn(2, 8, 3, 4)
+    assert torch.equal(block(x), x)
+    count = sum(p.numel() for p in NonLocal(8).parameters())
+    own = sum(p.numel() for name, p in block.named_parameters() if name.split(".")[0] not in ("keys", "scores"))
+    assert own == count - 2 * 8 * 4, "all but queries and keys"
+
+
+def test_fixed_weights_do_not_look() -> None:
+    block = opened(tasks.FixedWeights(4, 12))
+    nn.init.normal_(block.scores)
+    one, other = torch.randn(2, 1, 4, 3, 4).double()
+    taken = [block.read(x, torch.eye(12).double()[None]) for x in (one, other)]
+    assert torch.equal(*taken)
+    torch.testing.assert_close(taken[0][0].sum(dim=0), torch.ones(12).double())
+    assert taken[0].std(dim=2).min() > 0, "each position has weights of its own"
+
+
+def test_one_map_is_the_same_for_all_positions_and_another_for_each_image() -> None:
+    block, x = opened(tasks.OneMap(4)), torch.randn(2, 4, 3, 4).double()
+    weights = block.read(x, torch.eye(12).double().expand(2, 12, 12))
+    assert weights.shape == (2, 12, 1)
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(2, 1).double())
+    assert not torch.allclose(weights[0], weights[1])
+    added = block(x) - x
+    torch.testing.assert_close(added, added[..., :1, :1].expand_as(added))
+
+
+def test_itself_has_no_reach() -> None:
+    block = opened(tasks.Itself(4))
+    jacobian = torch.autograd.functional.jacobian(block, torch.randn(1, 4, 2, 3).double())
+    touched = (jacobian != 0).sum(dim=(0, 1, 4, 5)).view(6, 6)
+    assert torch.equal(touched > 0, torch.eye(6) > 0)
+
+
+def test_dilated_convolutions_reach_from_each_asker_to_each_holder() -> None:
+    """With weights of one sign and no zero behind a ReLU, a derivative is 0 where nothing reaches, and only there."""
+    network = tasks.copiers(["dilated convolutions"])["dilated convolutions"]()
+    for p in network.parameters():
+        nn.init.constant_(p, 0.05)
+    x = torch.ones(1, 8, 8, 20, requires_grad=True)
+    answers = network.decide(network.blocks(network.features(x)))[0, 0]
+    for row, column in ((0, 12), (7, 19), (3, 15), (0, 19), (7, 12)):
+        (slope,) = torch.autograd.grad(answers[row, column], x, retain_graph=True)
+        assert (slope[0, :, :, :8] > 0).all()
+
+
+def test_all_networks_of_the_copying_task_can_be_asked_for() -> None:
+    made = tasks.copiers()
+    assert tuple(made) == tasks.NETWORKS
+    x = tasks.distant_copy(train=2, test=2).train[0]
+    assert all(build()(x).shape == (2, 64) for build in made.values())
+    assert {name for names in copying.NETWORKS.values() for name in names} == set(made)
+
+
+# The records.
+
+
+def test_a_live_seed_gives_what_was_recorded() -> None:
+    kept = record.load("non_local")["experiment"]["comparisons"]
+    for names, which in ((64, ("three convolutions", "SE")), (8, ("dot product",))):
+        recorded = Comparison.from_dict(kept[str(names)])
+        live = copying.compared(names, [0], Budget("cpu", torch.device("cpu")), which)
+        for name in which:
+            assert live.scores(name)[0] == pytest.approx(recorded.scores(name)[0], abs=0.02)
+
+
+def test_the_recording_of_copies_runs_and_keeps_every_network() -> None:
+    smoke = Budget("smoke", torch.device("cpu"))
+    kept = copying.summary([copying.one_run(smoke, **run) for run in copying.runs(smoke)], smoke)
+    found = {int(names): Comparison.from_dict(each) for names, each in kept["comparisons"].items()}
+    assert {names: each.names for names, each in found.items()} == copying.NETWORKS
+    longer = {int(names): Comparison.from_dict(each) for names, each in kept["longer"].items()}
+    assert tuple(longer) == copying.LONGER
+    assert all(each.steps == copying.TIMES * found[64].steps for each in longer.values())
+
+
+def test_the_recording_of_clothes_runs_and_looks_into_the_block() -> None:
+    smoke = Budget("smoke", torch.device("cpu"))
+    kept = record_clothes.summary([record_clothes.one_run(smoke, **run) for run in record_clothes.runs(smoke)], smoke)
+    assert Comparison.from_dict(kept["comparison"]).names == tuple(record_clothes.ARMS)
+    for looked in kept["looked"]:
+        assert set(looked) == {"input", "added", "map", "size", "own", "another", "mean"}
+        assert all(0 <= looked[key] <= 1 for key in ("input", "added", "map", "own", "another", "mean"))
+
+
+def test_outside_the_block_all_networks_start_alike() -> None:
+    def weights(arm: str) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        parameters = record_clothes.network(arm).named_parameters()
+        return {name: p for name, p in parameters if ".attention." not in name}
+
+    plain = weights("plain")
+    for arm in record_clothes.ARMS:
+        found = weights(arm)
+        assert found.keys() == plain.keys()
+        assert all(torch.equal(p, plain[name]) for name, p in found.items())
 
 
 def test_mirror_images_have_opposite_classes_and_the_same_positions() -> None:

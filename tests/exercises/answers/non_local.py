@@ -22,8 +22,8 @@ PRINTED = {
 }
 
 
-def reorder(theta, phi, g):
-    return theta @ (phi.transpose(1, 2) @ g) / phi.shape[1]
+def reorder(q, k, v):
+    return q @ (k.transpose(1, 2) @ v) / k.shape[1]
 
 
 def smallest_side(channels, reduction):
@@ -44,7 +44,7 @@ def equivariant(block, x):
 
 RIGHT: dict[str, list[Any]] = {
     "non_local.1": [[1 / 6, 1 / 3, 1 / 2, 4], np.array([1, 2, 3, 24]) / 6, [0.167, 0.333, 0.5, 4]],
-    "non_local.2": [reorder, lambda t, p, g: torch.einsum("bnd,bde->bne", t, p.mT @ g / g.shape[1])],
+    "non_local.2": [reorder, lambda q, k, v: torch.einsum("bnd,bde->bne", q, k.mT @ v / v.shape[1])],
     "non_local.3": [{"norm.weight", "norm.bias"}, ["norm.bias", "norm.weight"], ("norm.weight", "norm.bias")],
     "non_local.4": [smallest_side, lambda c, r: math.isqrt(2 * c) + 1, lambda c, r: math.floor(math.sqrt(2 * c)) + 1.0],
     "non_local.5": [
@@ -66,19 +66,19 @@ WRONG: list[tuple[str, Any, str | tuple[str, ...]]] = [
     ("non_local.1", [1 / 3, 1 / 3, 1 / 3, 13 / 3], "That is the plain mean"),
     ("non_local.1", [0, math.log(2) / 3, math.log(3) / 3, math.log(2) + math.log(3) * 4 / 3], "the dot-product form"),
     ("non_local.1", SCALED, "The question is without the factor"),
-    ("non_local.1", [1 / 6, 1 / 3, 1 / 2], "Expected shape (4,) for three weights and y, received (3,)."),
-    ("non_local.1", [0.5, 1 / 3, 1 / 6, 4], "2 of 4 numbers in the three weights and y are wrong."),
+    ("non_local.1", [1 / 6, 1 / 3, 1 / 2], "Expected shape (4,) for three weights and o, received (3,)."),
+    ("non_local.1", [0.5, 1 / 3, 1 / 6, 4], "2 of 4 numbers in the three weights and o are wrong."),
     ("non_local.1", [0.5, 1 / 3, 1 / 6, 4], "look again at [0], [2]"),
     (
         "non_local.2",
-        lambda t, p, g: t @ p.transpose(1, 2) @ g / p.shape[1],
+        lambda q, k, v: q @ k.transpose(1, 2) @ v / k.shape[1],
         ("The values are right.", "expected fewer than 360,000 bytes held at once, received 1,", "Which order"),
     ),
-    ("non_local.2", lambda t, p, g: t @ (p.transpose(1, 2) @ g), "divides by the number of positions"),
-    ("non_local.2", lambda t, p, g: t @ (p.transpose(1, 2) @ g) / t.shape[1], "not of those that look"),
-    ("non_local.2", lambda t, p, g: (t @ p.transpose(1, 2)).softmax(2) @ g, "That is the softmax form"),
-    ("non_local.2", lambda t, p, g: p, "Expected shape (2, 5, 6)"),
-    ("non_local.2", lambda t, p: p, "Expected a function of 3 arguments"),
+    ("non_local.2", lambda q, k, v: q @ (k.transpose(1, 2) @ v), "divides by the number of positions"),
+    ("non_local.2", lambda q, k, v: q @ (k.transpose(1, 2) @ v) / q.shape[1], "not of those that look"),
+    ("non_local.2", lambda q, k, v: (q @ k.transpose(1, 2)).softmax(2) @ v, "That is the softmax form"),
+    ("non_local.2", lambda q, k, v: k, "Expected shape (2, 5, 6)"),
+    ("non_local.2", lambda q, k: k, "Expected a function of 3 arguments"),
     ("non_local.3", {"norm.weight"}, "first gradient is not 0, received 1 of 2."),
     ("non_local.3", {"norm.weight", "norm.bias", "out.weight"}, "in the first step, received also out.weight."),
     ("non_local.3", {"norm.gamma"}, ("received str 'norm.gamma'.", "There are g.weight")),
