@@ -410,7 +410,6 @@ def test_a_chapter_weighs_little(site: Path) -> None:
         assert {each.name for each in code} >= {"site.css", "site.js"}
         data = sum(len(part.get_text().encode()) for part in soup(path).select("script[type='application/json']"))
         weight = sum(each.stat().st_size for each in (path, *code)) + fonts - data
-        # The chapters in the first pattern are longer; the limit is theirs, too, when they are written anew.
         assert weight <= 1.5e6, (name, weight)
         assert data <= 300e3, (name, data)
 
