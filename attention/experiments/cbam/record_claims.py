@@ -24,6 +24,8 @@ from attention.lab.tasks.gates import GateOf
 from attention.lab.tasks.task import Task
 from attention.lab.training import compare
 
+__all__ = ["EXPERIMENTS", "se_reader"]
+
 CODE = [
     "attention/contract.py",
     "attention/channel/se.py",

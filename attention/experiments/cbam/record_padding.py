@@ -25,6 +25,8 @@ from attention.lab.tasks.fashion import fashion_mnist
 from attention.lab.tasks.task import Task
 from attention.lab.training import compare
 
+__all__ = ["PADDINGS", "clothes", "network"]
+
 CODE = [
     "attention/contract.py",
     "attention/numerics.py",
@@ -38,6 +40,7 @@ CODE = [
 ]
 
 _SEEDS = {"smoke": 2, "cpu": 8, "gpu": 8}
+#: What the convolutions see beyond the image.
 PADDINGS = ("zeros", "reflect", "replicate", "circular")
 WIDTHS = (8, 16)
 CANVAS = {"size": 32, "scale": (0.7, 0.7), "clutter": 6}

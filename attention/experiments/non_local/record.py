@@ -16,6 +16,8 @@ from attention.lab.comparison import Comparison
 from attention.lab.session import Budget
 from attention.lab.training import compare
 
+__all__ = ["compared"]
+
 CODE = [
     "attention/contract.py",
     "attention/numerics.py",

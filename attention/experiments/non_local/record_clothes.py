@@ -27,6 +27,8 @@ from attention.lab.tasks.task import Task
 from attention.lab.training import compare
 from attention.self_attention.non_local import NonLocal
 
+__all__ = ["LR", "PLACE", "SIZES", "data", "network"]
+
 CODE = [
     "attention/contract.py",
     "attention/numerics.py",
@@ -45,6 +47,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "cpu": {"seeds": 8, "steps": 200, "batch": 32, "images": (6000, 2000), "looked at": 500},
     "gpu": {"seeds": 16, "steps": 400, "batch": 32, "images": (6000, 2000), "looked at": 500},
 }
+#: The largest learning rate.
 LR = 3e-3
 #: The block goes behind this part of the network, where maps are 14 × 14.
 PLACE = "stages.0"

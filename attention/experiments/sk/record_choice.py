@@ -17,6 +17,8 @@ from attention.lab.comparison import Comparison
 from attention.lab.session import Budget
 from attention.lab.training import compare
 
+__all__ = ["COPIES", "compared"]
+
 CODE = [
     "attention/contract.py",
     "attention/numerics.py",
@@ -31,6 +33,7 @@ SIZES: dict[str, dict[str, int]] = {
     "cpu": {"seeds": 12, "steps": 500},
     "gpu": {"seeds": 12, "steps": 500},
 }
+#: How often the block gets each channel.
 COPIES = (1, 2, 4)
 LR, BATCH = 2e-2, 32
 
