@@ -307,6 +307,14 @@ def test_numbers_run_through_the_numbered_parts(tmp_path: Path) -> None:
     assert colab.contents(tmp_path) == {"intro": None, "a": None, "b": 1, "c": 2, "d": 3}
 
 
+def test_pages_below_a_page_are_pages_too(tmp_path: Path) -> None:
+    (tmp_path / "_toc.yml").write_text(
+        "format: jb-book\nroot: intro\nparts:\n"
+        "  - chapters:\n      - file: a\n        sections:\n          - file: below.md\n      - file: b\n"
+    )
+    assert list(colab.contents(tmp_path)) == ["intro", "a", "below", "b"]
+
+
 def test_labels_are_counted_within_directives_too() -> None:
     source = "# T\n\n$$ a $$ (one)\n\n:::{note}\n$$ b $$ (two)\n:::\n\n:::{math}\n:label: three\nc\n:::\n\n$$ d $$"
     assert colab.index("x", 4, source).equations == {"one": "4.1", "two": "4.2", "three": "4.3"}

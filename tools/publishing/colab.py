@@ -103,6 +103,7 @@ def contents(root: Path) -> dict[str, int | None]:
 
     :param root: the top of the repository.
     :returns: every page in order, with its chapter's number: one count for all numbered parts, as the book has it.
+        Sections of a chapter, which are pages below it, have none.
     """
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
     found: dict[str, int | None] = {toc["root"]: None}
@@ -113,6 +114,8 @@ def contents(root: Path) -> dict[str, int | None]:
             numbered = bool(part.get("numbered", always))
             number += numbered
             found[chapter["file"].removesuffix(".ipynb").removesuffix(".md")] = number if numbered else None
+            for section in chapter.get("sections", []):
+                found[section["file"].removesuffix(".ipynb").removesuffix(".md")] = None
     return found
 
 
