@@ -165,7 +165,7 @@ def test_every_reference_is_complete(key: str) -> None:
     place = {"article": "journal", "inproceedings": "booktitle", "misc": "eprint"}[source.type]
     for field in ("title", "year", place):
         assert source.fields[field].strip()
-    assert source.fields.get("eprint") or source.fields.get("url")  # a paper that is not on arXiv says where it is
+    assert any(source.fields.get(each) for each in ("eprint", "url", "doi"))  # a paper says where it is
     assert source.persons["author"]
     assert re.fullmatch(rf"{surname(source)}{source.fields['year']}[a-z]+", key)
 
