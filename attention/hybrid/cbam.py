@@ -34,10 +34,8 @@ class ConvolutionalBlockAttention(Attention):
     a convolution with padding,
 
     $$
-    \begin{aligned}
-    s^{ch} &= \sigma\big(W_2\, \delta(W_1 z^{avg}) + W_2\, \delta(W_1 z^{max})\big), & x' &= s^{ch} \odot x, \\
-    s^{pos} &= \sigma\big(f^{k \times k}(t^{avg} \,\Vert\, t^{max})\big), & y &= s^{pos} \odot x'
-    \end{aligned}
+    s^{ch} = \sigma\big(W_2\, \delta(W_1 z^{avg}) + W_2\, \delta(W_1 z^{max})\big), \quad x' = s^{ch} \odot x, \quad
+    s^{pos} = \sigma\big(f^{k \times k}(t^{avg} \,\Vert\, t^{max})\big), \quad y = s^{pos} \odot x'
     $$
 
     with $W_1 \in \mathbb{R}^{C/r \times C}$ and $W_2 \in \mathbb{R}^{C \times C/r}$: the paper's equations (2), (1) and

@@ -12,8 +12,8 @@ from tests.laws.spec import Case, Spec
 
 __all__ = ["law_14", "left_sides", "names", "steps_of", "written"]
 
-#: An index that the equations of a docstring may have and a symbol has not: ``z_c``, ``a^m_c``, ``V^c_{ij}``.
-_INDEX = r"(?:[_^](?:\w|\{[^{}]*\}))*"
+#: An index or a place that the equations of a docstring may have and a symbol has not: ``z_c``, ``a^m_c``, ``y_c(p)``.
+_INDEX = r"(?:[_^](?:\w|\{[^{}]*\}))*(?:\([^()]*\))?"
 
 
 def steps_of(block: Attention, *inputs: Tensor) -> list[tuple[str, Tensor]]:

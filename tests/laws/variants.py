@@ -617,7 +617,7 @@ class EquationWithoutStep(_SE):
 
     $$
     z_c = \frac{1}{HW} \sum_{i,j} u_c(i, j), \qquad h = \delta(W_1 z), \qquad s = \sigma(W_2 h), \qquad
-    \tilde x_c = s_c u_c
+    y_c = s_c x_c
     $$
     """
 
@@ -627,7 +627,7 @@ class StepWithoutEquation(_SE):
     r"""The gate, without its excitation.
 
     $$
-    z_c = \frac{1}{HW} \sum_{i,j} u_c(i, j), \qquad \tilde x_c = \sigma(W_2\, \delta(W_1 z))_c\, u_c
+    z_c = \frac{1}{HW} \sum_{i,j} x_c(i, j), \qquad y_c = \sigma(W_2\, \delta(W_1 z))_c\, x_c
     $$
     """
 
