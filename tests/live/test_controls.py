@@ -64,30 +64,30 @@ def slide(page: Shown, label: str, value: float) -> None:
 
 def test_sliders_shift_a_channel_and_the_whole(se: Shown) -> None:
     before = se.inputs()
-    slide(se, "add to u2", 0.2)
+    slide(se, "add to x2", 0.2)
     expected = before.clone()
     expected[64:128] += 0.2
     torch.testing.assert_close(se.inputs(), expected)
-    slide(se, "add to all of u", -0.1)
+    slide(se, "add to all of x", -0.1)
     torch.testing.assert_close(se.inputs(), expected - 0.1)
     torch.testing.assert_close(se.values("y"), output(se), rtol=1e-6, atol=1e-9)
-    slide(se, "add to u2", 0)
-    slide(se, "add to all of u", 0)
+    slide(se, "add to x2", 0)
+    slide(se, "add to all of x", 0)
     torch.testing.assert_close(se.inputs(), before)
 
 
 def test_what_was_painted_moves_with_its_channel(se: Shown) -> None:
-    slide(se, "add to u2", 0.1)
+    slide(se, "add to x2", 0.1)
     se.page.mouse.click(*se.where("x", 64 + 3))
     assert se.inputs()[64 + 3] == pytest.approx(1)
-    slide(se, "add to u2", -0.2)
+    slide(se, "add to x2", -0.2)
     assert se.inputs()[64 + 3] == pytest.approx(0.7)
-    slide(se, "add to u2", 0.3)
+    slide(se, "add to x2", 0.3)
     assert se.inputs()[64 + 3] == 1, "where the scale ends"
 
 
 def test_the_brush_has_a_slider(se: Shown) -> None:
-    slide(se, "brush on u", 0.4)
+    slide(se, "brush on x", 0.4)
     se.page.mouse.click(*se.where("x", 17))
     assert se.inputs()[17] == pytest.approx(0.4)
     se.page.mouse.click(*se.where("x", 17))
@@ -126,7 +126,7 @@ def test_steps_go_through_the_zones(se: Shown) -> None:
 
 def test_one_can_start_again(se: Shown) -> None:
     before, colours = se.inputs(), se.colours("y")
-    slide(se, "add to u2", 0.2)
+    slide(se, "add to x2", 0.2)
     se.page.mouse.click(*se.where("x", 3))
     se.page.get_by_role("button", name="Step on").click()
     se.page.get_by_role("button", name="Start again").click()
@@ -162,7 +162,7 @@ def test_a_screen_reader_is_told_once_things_are_quiet(se: Shown) -> None:
         }"""
     )
     assert len(told) == 1, "twelve moves, one sentence"
-    assert re.match(r"u, channel 1, row \d, column \d, is 0\.\d+\. 0\.1 more of it moves 1 of 4 numbers of z", told[0])
+    assert re.match(r"x, channel 1, row \d, column \d, is 0\.\d+\. 0\.1 more of it moves 1 of 4 numbers of z", told[0])
     for number, each in enumerate(next(iter(se.picture.drawn.values()))):
         canvas = se.page.locator("canvas").nth(number)
         assert canvas.get_attribute("role") == "application"
@@ -184,7 +184,7 @@ def test_tables_hold_the_numbers_of_now(se: Shown) -> None:
     whole = torch.cat([se.values(name) for name in se.names])
     torch.testing.assert_close(numbers(), whole, rtol=0.03, atol=0.006)
     captions = se.page.locator(".al-tables caption").all_inner_texts()
-    assert captions[0] == "u1: what comes in"
+    assert captions[0] == "x1: what comes in"
     assert "s: how much of each channel passes" in captions
 
 
@@ -217,7 +217,7 @@ def test_it_turns_dark_with_its_surroundings(se: Shown) -> None:
         return sum(se.colours("y")[70]) + sum(se.page.locator(".attention-live").evaluate(
             "node => getComputedStyle(node).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)"))  # fmt: skip
 
-    slide(se, "add to all of u", -0.5)  # near nothing everywhere: the ground shows
+    slide(se, "add to all of x", -0.5)  # near nothing everywhere: the ground shows
     light = ground()
     try:
         se.page.emulate_media(color_scheme="dark")

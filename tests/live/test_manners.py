@@ -44,7 +44,7 @@ def test_a_drag_paints_a_line(se: Shown) -> None:
 def test_pointing_changes_nothing_and_says_what_it_moves(se: Shown) -> None:
     before = se.inputs()
     says = se.hover("x", 5)
-    assert re.match(r"u1,1,6 is 0\.\d+\. 0\.1 more of it moves 1 of 4 numbers of z \(by up to 0\.00\d+\), ", says), says
+    assert re.match(r"x1,1,6 is 0\.\d+\. 0\.1 more of it moves 1 of 4 numbers of z \(by up to 0\.00\d+\), ", says), says
     assert torch.equal(before, se.inputs())
     se.page.mouse.move(1, 1)
     assert se.says.startswith("Point at any number")
@@ -171,7 +171,7 @@ def test_a_tap_paints(finger: Shown) -> None:
     before = finger.inputs()
     finger.page.touchscreen.tap(*finger.where("x", 20))
     assert changed(before, finger.inputs()) == [20]
-    assert finger.says.startswith("u1,3,5 is 1.00.")
+    assert finger.says.startswith("x1,3,5 is 1.00.")
 
 
 def test_a_tap_only_points_where_one_wants_that(finger: Shown) -> None:
@@ -179,7 +179,7 @@ def test_a_tap_only_points_where_one_wants_that(finger: Shown) -> None:
     finger.page.get_by_role("group", name="Press to").get_by_role("button", name="point").tap()
     finger.page.touchscreen.tap(*finger.where("x", 20))
     assert torch.equal(before, finger.inputs())
-    assert finger.says.startswith("u1,3,5 is ")
+    assert finger.says.startswith("x1,3,5 is ")
     finger.page.get_by_role("group", name="Press to").get_by_role("button", name="paint").tap()
     finger.page.touchscreen.tap(*finger.where("x", 20))
     assert changed(before, finger.inputs()) == [20]
@@ -269,11 +269,11 @@ def test_the_keyboard_does_it_all(se: Shown) -> None:
         if page.evaluate("document.activeElement.tagName") == "CANVAS":
             break
     assert page.evaluate("document.activeElement.dataset.tensor") == "0", "the first tensor is the input"
-    assert se.says.startswith("u1,1,1 is ")
+    assert se.says.startswith("x1,1,1 is ")
     for key, place in [("ArrowRight", "1,1,2"), ("ArrowDown", "1,2,2"), ("PageDown", "2,2,2"), ("ArrowLeft", "2,2,1"),
                        ("ArrowUp", "2,1,1"), ("PageUp", "1,1,1")]:  # fmt: skip
         page.keyboard.press(key)
-        assert se.says.startswith(f"u{place} is "), key
+        assert se.says.startswith(f"x{place} is "), key
     before, scrolled = se.inputs(), page.evaluate("scrollY")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Space")

@@ -105,7 +105,7 @@ def test_eca_shows_its_kernel_below_the_channels_that_it_weighs(show: Any) -> No
     boxes = {
         name: page.live("(index) => { const v = live.tensors[index].view; return [...Array(8).keys()].map((p) => "
                         "v.box(v.layout.panels > 1 ? v.at(p, 0, 0) : p)); }", page.index(name))
-        for name in ("x", "z", "omega", "y")
+        for name in ("x", "z", "s", "y")
     }  # fmt: skip
     for name, found in boxes.items():
         assert len({y for _, y, *_ in found}) == 1, name
@@ -113,8 +113,8 @@ def test_eca_shows_its_kernel_below_the_channels_that_it_weighs(show: Any) -> No
     for variant, taps in (("k = 3", 3), ("k = 5", 5), ("k = 1", 1)):
         page.choose(variant)
         assert page.values("w").numel() == taps
-        middle = page.touched("omega", 4)
+        middle = page.touched("s", 4)
         assert middle["w"] == list(range(taps))
         assert middle["z"] == list(range(4 - taps // 2, 5 + taps // 2)), "the kernel's window"
-        assert page.touched("w", 0)["omega"]
+        assert page.touched("w", 0)["s"]
         assert page.touched("x", 70)["w"] == [], "an input moves no weight"

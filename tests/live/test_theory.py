@@ -68,13 +68,13 @@ def test_a_pixel_of_se_moves_its_channels_mean_all_gates_and_all_of_the_output(s
         assert found["s"] == [0, 1, 2, 3]
         assert found["y"] == list(range(256))
         assert "1 of 4 numbers of z" in page.says
-        assert "256 of 256 of x̃" in page.says
+        assert "256 of 256 of y" in page.says
 
 
 def test_a_mean_of_se_has_forgotten_where_things_were(show: Any) -> None:
     page = show("se")
     assert page.touched("z", 2)["x"] == list(range(128, 192))
-    assert "64 of 256 numbers of u move it, all alike" in page.says
+    assert "64 of 256 numbers of x move it, all alike" in page.says
     moved = page.values("s")
     x = page.inputs().reshape(4, 8, 8)
     page.put(x.flip(1).transpose(1, 2))

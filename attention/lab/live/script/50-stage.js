@@ -108,7 +108,7 @@ const stages = (() => {
       this.stepNames = steps;
       // As wide as the longest of all variants: nothing moves under the finger.
       const longest = Math.max(...this.data.variants.flatMap(({ drawn }) => drawn.map(({ zone }) => zone.length)));
-      this.stepNow = element("span", { class: "al-step", style: `flex:0 1 ${longest + 7}ch` });
+      this.stepNow = element("span", { class: "al-step", style: `width:${longest + 7}ch` });
       const again = element("button", { type: "button", class: "al-reset", onclick: () => { this.load(); this.resetSliders(); this.pointed = null; this.step(0); this.update(); } }, "Start again");
       return element(
         "div",
