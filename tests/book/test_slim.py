@@ -86,8 +86,8 @@ ARROW = '<span class="fa-solid fa-chevron-down"></span></summary>'
 
 def test_hints_and_solutions_are_panels_with_names_of_their_own() -> None:
     found = fold(PAGE)
-    assert found.count("<details") == found.count("</details>") == 2
-    assert found.count("<div") == found.count("</div>") == PAGE.count("<div") - 2
+    assert found.count("<details") == found.count("</details>") == 3  # the exercise itself, too
+    assert found.count("<div") == found.count("</div>") == PAGE.count("<div") - 3
     title = '<summary class="admonition-title">'
     assert f"{title}Hint to Exercise 1.2{ARROW}<div>Look.</div></details>" in found
     panel = '<details class="solution dropdown admonition" id="s">'
