@@ -50,10 +50,12 @@ const Search = (() => {
         if (!of[i].length) return;
         matched += 1;
         const inTitle = of[i].some(([, to]) => to <= section.head), inOwn = finders[w](section.title.toLowerCase()).length;
-        score += weights[w] * (Math.log2(1 + of[i].length) + (inOwn ? 6 : inTitle ? 1 : 0));
+        const said = of[i].filter(([, to]) => to <= section.said).length, coded = (of[i].length - said) / 4;
+        score += weights[w] * (Math.log2(1 + said + coded) + (inOwn ? 6 : inTitle ? 1 : 0));
       });
       if (section.all.includes(phrase)) score += 3;
       if (section.title.toLowerCase() === phrase) score += 30;
+      if (section.page.startsWith("book/api/")) score /= 2; // signatures come after what explains them
       return { section, score, matched, words };
     });
     const most = Math.max(...judged.map(({ matched }) => matched));
@@ -149,7 +151,8 @@ const Search = (() => {
       const around = sections[0]?.[1] ?? "";
       return sections.map(([id, title, text, others]) => {
         const head = `${title} ${id ? around : ""}`;
-        return { page, id, title, text, around, head: head.length, all: `${head} ${text} ${others}`.toLowerCase() };
+        const prose = `${head} ${text}`;
+        return { page, id, title, text, around, head: head.length, said: prose.length, all: `${prose} ${others}`.toLowerCase() };
       });
     });
     const begin = () => {

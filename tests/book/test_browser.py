@@ -214,11 +214,13 @@ def test_search_opens_the_section_and_marks_the_word(wide: Look) -> None:
     first = page.locator("#search-results li").first
     assert first.locator("mark").first.inner_text() == "align_corners"
     address = first.locator("a").get_attribute("href")
+    assert "/notebooks/spatial/stn.html" in f"/{address}", "the chapter stands before the reference"
     first.locator("a").click()
+    page.wait_for_url(f"**#{address.partition('#')[2]}")
     page.locator("article .highlighted").first.wait_for(state="attached")
-    assert page.url.endswith(f"#{address.partition('#')[2]}")
     found = page.evaluate(
-        "() => [...document.querySelectorAll(`${location.hash} .highlighted`)].map((one) => one.textContent)"
+        """() => [...document.getElementById(location.hash.slice(1)).querySelectorAll(".highlighted")]
+            .map((one) => one.textContent)"""
     )
     assert set(found) == {"align_corners"}
     assert wide.noise == []
