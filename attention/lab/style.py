@@ -135,8 +135,8 @@ def show(
 ) -> None:
     """Show a figure in a notebook, with its alt text, its caption under it, and close it.
 
-    It is an SVG, or a PNG where that weighs less: see :func:`attention.lab.vector.smallest`. Its face is white, for a
-    notebook may be read on dark and on light; the book's pages give it theirs.
+    It is an SVG, or a PNG where that weighs much less: see :func:`attention.lab.vector.smallest`. Its face is white,
+    for a notebook may be read on dark and on light; the book's pages give it theirs.
 
     The plain text beside the picture is always the same. Alt texts name numbers, and those of trained models differ in
     their last digits from machine to machine, which must not fail a notebook that is run again.
@@ -168,7 +168,7 @@ def show(
 
 
 def _drawn(fig: Figure, colours: int, scroll: bool) -> dict[str, str | bytes]:
-    """Draw a figure as the smaller of SVG and PNG, and close it."""
+    """Draw a figure as SVG, or as PNG where that weighs much less, and close it."""
     vector.freeze(fig)
     _refuse_bad_text(_texts(fig), fig, 1.0 if scroll else min(1.0, PHONE / _pixels(fig)))
     file = vector.smallest(fig, colours)

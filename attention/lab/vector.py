@@ -31,6 +31,7 @@ _DATA_COLOURS = ("YlOrBr", "PuOr_r")
 #: Pixels per inch of what is drawn as pixels: one and a half times those of a page.
 _DPI = 144
 _QUALITY = 82  # of a photograph, as JPEG counts it
+_SPARED = 20_000  # bytes: for less, a figure stays a drawing, to which the book's pages give their own face
 _CELLS = 96  # pixels; what is smaller may show single cells, which JPEG would blur
 
 _SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
@@ -52,14 +53,14 @@ def freeze(fig: Figure) -> None:
 
 
 def smallest(fig: Figure, colours: int) -> dict[str, str | bytes]:
-    """Draw a figure as SVG and as PNG, and keep the one that weighs less when it is sent: plots and diagrams are SVG.
+    """Draw a figure as SVG, or as PNG where that spares many bytes when it is sent: plots and diagrams are SVG.
 
     :param fig: the figure, frozen.
     :param colours: size of a PNG's palette, at most 256.
     :returns: the file by its type, as IPython's ``display`` takes it.
     """
     raster, vector = png(fig, colours), svg(fig, colours=colours)
-    if len(zlib.compress(vector.encode(), 9)) <= len(raster):
+    if len(zlib.compress(vector.encode(), 9)) <= len(raster) + _SPARED:
         return {"image/svg+xml": vector}
     return {"image/png": raster}
 
