@@ -45,7 +45,7 @@ def picture() -> Picture:
             "noise": noise(CHANNELS, SIZE),
         },
         name="CBAM",
-        variants={"positions first": first, "side by side": one(order="parallel")},
+        variants={"positions first": first, "in parallel": one(order="parallel")},
         symbols={"reduce": "W_1", "expand": "W_2", "conv.weight": r"f^{7×7}"},
         ranges={"x": (0, 1), "z": (0, 1), "x1": (0, 1), "y": (0, 1), "t": (0, 1)},
         equations={
