@@ -155,8 +155,9 @@ def together_or_not(seed: int = 0, *, train: int = 2000, test: int = 1000, noise
     """Channel I tells the class if A and B vary together; if they do not, channel II does.
 
     At the left, I and II hold stripes, one of them horizontal and the other vertical, and noise. At the right, A and B
-    hold the same numbers in all images: arranged alike (correlation near 0.9), or each on its own. The rest is 0. As in :func:`attention.experiments.se.tasks.conditional_channel`, whose mark is bright or dark: there a
-    mean tells which channel counts, here what A and B have in common does. The means of all four channels are 0.
+    hold the same numbers in all images: arranged alike (correlation near 0.9), or each on its own. The rest is 0. As
+    in :func:`attention.experiments.se.tasks.conditional_channel`, whose mark is bright or dark: there a mean tells
+    which channel counts, here what A and B have in common does. The means of all four channels are 0.
 
     *What must fail, and why.* No window of :func:`reader`, which is padded in circles, sees stripes and A or B. So
     without a block the decision is a sum, one part from the stripes and one from A and B, and a sum is no exclusive-or:
