@@ -61,10 +61,10 @@ def picture() -> Picture:
         },
         name="covariances",
         variants={"variances alone": like(Variances, own, CHANNELS, **OPTIONS)},
-        symbols={"expand": "W_2", "expand.bias": "b_2"},
+        symbols={"x": "X", "expand": "W_2", "expand.bias": "b_2"},
         equations={
-            "reduced": "ReLU(norm(<i>W<sub>r</sub></i> ∗ <i>x</i> + <i>b<sub>r</sub></i>))",
-            "sigma": "(<i>x</i>′ − mean)(<i>x</i>′ − mean)<sup>T</sup> / <i>N</i>′",
+            "reduced": "ReLU(norm(<i>W<sub>r</sub></i> ∗ <i>X</i> + <i>b<sub>r</sub></i>))",
+            "sigma": "<i>X</i>′ <i>Ī X</i>′<sup>T</sup>",
             "h": of_rows.format("Σ"),
         },
         ranges={"x": (0, 1), "y": (0, 1)},
