@@ -227,6 +227,19 @@ class Comparison:
         runs = tuple(Run(**(run | {"losses": tuple(run["losses"])})) for run in kept["runs"])
         return cls(**(kept | {"runs": runs}))
 
+    def renamed(self, names: Mapping[str, str]) -> "Comparison":
+        """Return the same comparison with other names for some of its models.
+
+        :param names: the new name of each, by the old one.
+        :raises ValueError: for a name that no model has, and for two models of one name.
+        """
+        if missing := set(names) - set(self.names):
+            raise ValueError(f"names: there is no {', '.join(sorted(missing))}; the models: {', '.join(self.names)}")
+        now = [names.get(name, name) for name in self.names]
+        if len(set(now)) != len(now):
+            raise ValueError(f"names: two models would have one name: {', '.join(now)}")
+        return replace(self, runs=tuple(replace(run, name=names.get(run.name, run.name)) for run in self.runs))
+
     @classmethod
     def joined(cls, kept: Iterable[dict[str, Any]]) -> "Comparison":
         """Join what :meth:`to_dict` wrote down of comparisons that differ in their seeds alone, as runs of a record do.

@@ -308,6 +308,17 @@ def test_parts_made_with_different_seeds_join_into_one():
         Comparison.merge([])
 
 
+def test_models_get_other_names() -> None:
+    found = compare({"a": small, "b": small}, toy(), seeds=(0, 1), steps=1)
+    other = found.renamed({"b": "c"})
+    assert (other.names, other.scores("c")) == (("a", "c"), found.scores("b"))
+    assert other.renamed({"c": "b"}) == found
+    with pytest.raises(ValueError, match="there is no d; the models: a, b"):
+        found.renamed({"d": "e"})
+    with pytest.raises(ValueError, match="two models would have one name"):
+        found.renamed({"b": "a"})
+
+
 def test_mean_and_spread_by_hand():
     comparison = result({"a": [0.2, 0.4, 0.9], "b": [0.5]})
     assert comparison.mean("a") == pytest.approx(0.5)

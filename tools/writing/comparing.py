@@ -40,6 +40,8 @@ PAIRS = (
 WANTED = (0.2, 0.5, 1.0)
 #: The record whose arms are drawn, and the one in which several are compared at once.
 PICTURED, SEVERAL = "se", "cbam"
+#: Names of arms in records that the book no longer uses, and what it says for them.
+RENAMED = {"cbam": {"space first": "positions first"}}
 LEVEL = 0.95
 _SMALL = 0.2  # points: the difference of which the last section speaks
 _SEEDS = (3, 5, 6, 8, 12, 16)
@@ -53,7 +55,7 @@ def compared(name: str, part: str = "") -> Comparison:
     :param part: where the comparison lies in it.
     """
     kept = record.load(name)["experiment"]
-    return Comparison.from_dict((kept[part] if part else kept)["comparison"])
+    return Comparison.from_dict((kept[part] if part else kept)["comparison"]).renamed(RENAMED.get(name, {}))
 
 
 def gaps(found: Comparison, first: str, second: str) -> list[float]:

@@ -9,7 +9,7 @@ that *where* is a question:
 * ``SE``: the channels' gate alone, from means alone, with biases.
 * ``CBAM``: the paper's order, channels and then positions, as the authors' code has it (biases, normalisation that
   starts at 0).
-* ``positions first`` and ``parallel``: the same parts in the other two arrangements, with exactly as many parameters.
+* ``space first`` and ``parallel``: the same parts in the other two arrangements, with exactly as many parameters.
 * ``means only``: the mean in the place of each maximum, with exactly as many parameters.
 * ``k = 3``: a kernel of 3 × 3, with 80 parameters fewer in each block.
 
@@ -95,7 +95,7 @@ def blocks(budget: str) -> dict[str, Any]:
         "plain": None,
         "SE": lambda channels: SqueezeExcitation(channels, reduction, True),
         "CBAM": cbam(),
-        "positions first": cbam(order="space-channel"),
+        "space first": cbam(order="space-channel"),
         "parallel": cbam(order="parallel"),
         "means only": cbam(statistics=("mean", "mean")),
         "k = 3": cbam(kernel_size=3),
@@ -163,7 +163,7 @@ def one_run(budget: Budget, seed: int) -> dict[str, Any]:
     looked: dict[str, Any] = {}
 
     def look(model_name: str, _: int, model: nn.Module) -> None:
-        if model_name in ("CBAM", "positions first", "parallel"):
+        if model_name in ("CBAM", "space first", "parallel"):
             looked[model_name] = attended(model, x, where)
 
     widths, units = size["widths"], [size["units"]] * len(size["widths"])
