@@ -298,3 +298,15 @@ def test_axe_finds_nothing_serious(browser: Any, tmp_path: Path, axe: Any, name:
 def test_what_a_step_leaves_in_the_background_can_be_read(se: Shown, axe: Any) -> None:
     se.page.get_by_role("button", name="Step on").click()
     assert se.faults(axe) == []
+
+
+def test_four_panels_stand_side_by_side_where_their_zone_has_a_row_of_its_own(cbam: Shown, se: Shown) -> None:
+    def shape(shown: Shown) -> tuple[float, float]:
+        box = shown.page.locator(".al-zone canvas").first.bounding_box()
+        return box["width"], box["height"]
+
+    cbam.page.set_viewport_size({"width": 1280, "height": 900})
+    wide, high = shape(cbam)
+    assert wide > 3 * high
+    wide, high = shape(se)
+    assert wide < 2 * high, "beside other zones they stand two by two"

@@ -29,7 +29,7 @@ const views = (() => {
   }
 
   // Where everything stands, in pixels. `room`: how much larger than in a column of 690 pixels things may be.
-  function geometry(layout, room, paint, narrow, named) {
+  function geometry(layout, room, paint, narrow, named, alone) {
     const { kind, panels, rows, columns } = layout;
     const clamp = (v, low, high) => Math.max(low, Math.min(high, v));
     if (kind === "bars") {
@@ -38,7 +38,7 @@ const views = (() => {
       return { kind, across: panels, wide, high, width: panels * (wide + GAP) - GAP, height: rows * high + (named ? LABEL : 0), top: named ? LABEL : 0, stepX: wide + GAP, stepY: rows * high + (named ? LABEL : 0) };
     }
     const row = beside(layout);
-    const across = narrow && row > 4 ? Math.ceil(row / 2) : narrow && panels === 4 && !paint ? 4 : row;
+    const across = alone ? panels : narrow && row > 4 ? Math.ceil(row / 2) : narrow && panels === 4 && !paint ? 4 : row;
     let side = kind === "grid" ? (panels === 1 ? 112 : panels <= 3 ? 96 : panels <= 4 ? 76 : row > 4 ? 44 : 60) : panels === 1 ? 160 : 84;
     if (paint && columns > 8) side *= 1.3;
     if (kind === "matrix" && rows === 1) {
@@ -58,9 +58,9 @@ const views = (() => {
   }
 
   class View {
-    constructor(drawn, canvas, room, paint, narrow) {
+    constructor(drawn, canvas, room, paint, narrow, alone) {
       Object.assign(this, { drawn, canvas, layout: drawn.layout });
-      this.place = geometry(drawn.layout, room, paint, narrow, drawn.panels.length > 0);
+      this.place = geometry(drawn.layout, room, paint, narrow, drawn.panels.length > 0, alone);
       const ratio = Math.max(1, window.devicePixelRatio || 1);
       canvas.width = Math.ceil((this.place.width + 2) * ratio);
       canvas.height = Math.ceil((this.place.height + 2) * ratio);

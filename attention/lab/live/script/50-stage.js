@@ -59,9 +59,10 @@ const stages = (() => {
 
     // --- what stands on the page
 
-    build() {
+    build(alone = new Set()) {
       const shown = this.root.querySelector(".attention-live-now");
       if (shown) shown.remove();
+      this.alone = alone;
       this.narrow = this.root.clientWidth < 560;
       this.room = Math.max(1, Math.min(1.5, this.root.clientWidth / 690));
       this.tensors = this.now.drawn.map((drawn, index) => ({ drawn, index, input: "input" in this.now.values[drawn.value] ? this.now.values[drawn.value].input : -1 }));
@@ -86,12 +87,22 @@ const stages = (() => {
       this.colours();
       this.step(this.zone);
       this.update();
+      const lines = this.narrow || alone.size ? new Set() : this.lines();
+      if (lines.size) this.build(lines);
+    }
+
+    // The zones that hold four panels two by two and have a row of their own: there all four fit side by side.
+    lines() {
+      const sections = [...this.root.querySelectorAll(".al-zone")];
+      const own = sections.filter((one) => sections.every((other) => other === one || other.offsetTop !== one.offsetTop));
+      const single = own.map((one) => one.dataset.zone).filter((zone) => this.tensors.filter(({ drawn }) => drawn.zone === zone).length === 1);
+      return new Set(single.filter((zone) => this.tensors.some(({ drawn, view }) => drawn.zone === zone && drawn.layout.panels === 4 && view.place.across === 2)));
     }
 
     choice(label, names, current, choose) {
       if (names.length < 2) return [];
       const buttons = names.map((name, i) =>
-        element("button", { type: "button", "aria-pressed": String(i === current), onclick: () => {
+        element("button", { type: "button", "aria-pressed": String(i === current), "data-name": name, onclick: () => {
           buttons.forEach((b, k) => b.setAttribute("aria-pressed", String(k === i)));
           choose(i);
         } }, name),
@@ -151,7 +162,7 @@ const stages = (() => {
       const how = each.input >= 0 ? `${paints}, Enter holds, Escape lets go.` : "Arrow keys move, Enter holds, Escape lets go.";
       const canvas = element("canvas", { tabindex: "0", role: "application", "aria-label": `${drawn.plain}: ${drawn.about}; ${size}. ${how}`, "data-tensor": each.index });
       each.canvas = canvas;
-      each.view = new views.View(drawn, canvas, this.room, each.input >= 0, this.narrow);
+      each.view = new views.View(drawn, canvas, this.room, each.input >= 0, this.narrow, this.alone.has(drawn.zone));
       each.cursor = 0;
       if (each.input >= 0) canvas.classList.add("al-paint");
       const down = (event) => {
