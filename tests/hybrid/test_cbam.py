@@ -474,14 +474,33 @@ def test_the_lamp_if_together_and_its_limit() -> None:
     x, y = task.test
     both = (x[:, 0] * x[:, 7]).sum((1, 2)) > 0
     assert torch.equal(y, both.float()[:, None].expand(-1, 162))
-    away = 0
-    for image in x:
+    more, lit = tasks.lamp_if_together(12345, train=40000, test=1, noise=0).train
+    share = torch.zeros(9, 18)
+    for i in range(9):
+        for j in range(18):
+            window = more[:, :8, max(i - 3, 0) : i + 4, max(j - 3, 0) : j + 4].amax((1, 2, 3))
+            share[i, j] = lit[window == 0, 0].mean()
+    wrong = 0.0
+    for image, label in zip(x, both.float(), strict=True):
         at = image[:8].amax(0).nonzero()
         for i in range(9):
             for j in range(18):
-                away += int((at - torch.tensor([i, j])).abs().amax(1).min() > 3)
-    score = 1 - away / 4 / (y - y.mean(0)).square().sum().item()
-    assert tasks.lamp_if_together_limit(task) == pytest.approx(score, abs=1e-6)
+                if (at - torch.tensor([i, j])).abs().amax(1).min() > 3:
+                    wrong += (label - share[i, j]).square().item()
+    score = 1 - wrong / (y - y.mean(0)).square().sum().item()
+    assert tasks.lamp_if_together_limit(task) == pytest.approx(score, abs=1e-3)
+    assert share.min() > 0.5, "an empty window tells of spots that lie together"
+
+
+def test_the_limit_of_gates_of_channels_is_found_by_search() -> None:
+    task = tasks.spot_that_is_cued(train=10, test=8)
+    x, y = (each.double() for each in task.test)
+    x, y = x.flatten(2), y.view(8, 3, -1)
+    tried = torch.linspace(0, 1, 2001).double()
+    error = sum((tried[:, None] * x[b, c] - y[b, c]).square().sum(1).min() for b in range(8) for c in range(3))
+    assert tasks.channel_gates_limit(task) == pytest.approx(
+        1 - (error / (y - y.mean(0)).square().sum()).item(), abs=1e-4
+    )
 
 
 def test_a_lamp_is_the_last_channel_of_the_last_block() -> None:

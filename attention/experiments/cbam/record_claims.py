@@ -3,8 +3,8 @@
 * ``far`` and ``near``: a spot that has a mark three pixels away, or beside it, with SE, 3 × 3 and 7 × 7.
 * ``statistics``: gates of channels from means, from maxima, and from both.
 * ``one region``, ``own regions``, ``longer``: two channels that are needed in the same place, or each in its own.
-* ``spot``, ``cued``, ``together``: what the three orders do at the output: where gates of channels are enough, where
-  the map has to know a cue, and where the gates have to know who stands beside whom.
+* ``spot``, ``cued``, ``together``: what the three orders do at the output: where gates of channels are nearly enough,
+  where the map has to know a cue, and where the gates have to know who stands beside whom.
 """
 
 from collections.abc import Callable
