@@ -123,8 +123,8 @@ SPEC = Spec(
 
 
 def coefficients(block: FrequencyChannelAttention, x: Tensor) -> Tensor:
-    """Run the block and return Freq."""
-    return dict(steps_of(block, x))["freq"]
+    """Run the block and return z."""
+    return dict(steps_of(block, x))["z"]
 
 
 @pytest.mark.parametrize(("orthonormal", "factor"), [(True, sqrt(56 * 28)), (False, 56 * 28)])
