@@ -42,9 +42,9 @@ class FrequencyChannelAttention(Gate):
     with $W_1 \in \mathbb{R}^{C/r \times C}$, $W_2 \in \mathbb{R}^{C \times C/r}$, and the basis of the transform
     $B^{u, v}_{i, j} = b_u(i)\, b_v(j)$ for $u, v = 0, \dots, 6$. Down a column it is $b_u(i) = \alpha_u
     \cos\big(\tfrac{\pi u}{7} (i + \tfrac{1}{2})\big)$, and along a row $b_v(j)$ likewise: the $H \times W$
-    frequencies of the map are divided into 7 × 7
-    parts, and $(u, v)$ is frequency $(uH/7, vW/7)$. The paper writes $\mathrm{Freq}$ for $z$. $\alpha_0 = 1/\sqrt{H}$, and $\alpha_u = \sqrt{2/H}$ elsewhere; in
-    $\alpha_v$, with $W$. Where every frequency is $(0, 0)$, the block is SE on means multiplied by $\sqrt{HW}$.
+    frequencies of the map are divided into 7 × 7 parts, and $(u, v)$ is frequency $(uH/7, vW/7)$. $\alpha_0 =
+    1/\sqrt{H}$, and $\alpha_u = \sqrt{2/H}$ elsewhere; in $\alpha_v$, with $W$. Where every frequency is $(0, 0)$, the
+    block is SE on means multiplied by $\sqrt{HW}$. The paper writes $\mathrm{Freq}$ for $z$ and $\tilde x$ for $y$.
 
     :param channels: number of channels $C$ of the input and the output.
     :param reduction: the ratio $r$ by which the bottleneck is narrower than the input; it divides ``channels``. The
