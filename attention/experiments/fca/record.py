@@ -73,7 +73,10 @@ def one_run(budget: Budget, task: str, seed: int) -> dict[str, Any]:
 
 
 def summary(results: list[dict[str, Any]], budget: Budget) -> dict[str, Any]:
-    """Put together what the record keeps: a comparison for each task."""
+    """Put together what the record keeps: a comparison for each task, without the curves of the losses."""
     count = SIZES[budget.name]["seeds"]
     parts = [results[i : i + count] for i in range(0, len(results), count)]
-    return {task: Comparison.joined(part).to_dict() for task, part in zip(TASKS, parts, strict=True)}
+    found = {task: Comparison.joined(part).to_dict() for task, part in zip(TASKS, parts, strict=True)}
+    for each in found.values():
+        each["runs"] = [run | {"losses": []} for run in each["runs"]]
+    return found
