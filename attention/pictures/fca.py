@@ -64,7 +64,7 @@ def picture() -> Picture:
         variants={other: blocks[other] for other in others},
         symbols={"reduce": "W_1", "expand": "W_2"},
         equations={
-            "z": "sum<sub><i>ij</i></sub>(<i>x</i> · <i>B</i><sup><i>uv</i></sup>)",
+            "z": "sum<sub><i>ij</i></sub>(<i>x</i> · <i>b<sub>u</sub></i>(<i>i</i>) · <i>b<sub>v</sub></i>(<i>j</i>))",
         },
         ranges={"x": (0, 1), "y": (0, 1)},
         title="Frequency Channel Attention",
