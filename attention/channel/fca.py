@@ -34,17 +34,17 @@ class FrequencyChannelAttention(Gate):
     $\delta$ the ReLU,
 
     $$
-    \mathrm{Freq}_c = \sum_{i=0}^{H-1} \sum_{j=0}^{W-1} x_c(i, j)\, B^{u_k, v_k}_{i, j}, \qquad
-    s = \sigma(W_2\, \delta(W_1\, \mathrm{Freq})), \qquad
-    \tilde x_c = s_c\, x_c
+    z_c = \sum_{i=0}^{H-1} \sum_{j=0}^{W-1} x_c(i, j)\, B^{u_k, v_k}_{i, j}, \qquad
+    s = \sigma(W_2\, \delta(W_1 z)), \qquad
+    y_c = s_c\, x_c
     $$
 
     with $W_1 \in \mathbb{R}^{C/r \times C}$, $W_2 \in \mathbb{R}^{C \times C/r}$, and the basis of the transform
     $B^{u, v}_{i, j} = b_u(i)\, b_v(j)$ for $u, v = 0, \dots, 6$. Down a column it is $b_u(i) = \alpha_u
     \cos\big(\tfrac{\pi u}{7} (i + \tfrac{1}{2})\big)$, and along a row $b_v(j)$ likewise: the $H \times W$
-    frequencies of the map are divided into 7 × 7
-    parts, and $(u, v)$ is frequency $(uH/7, vW/7)$. $\alpha_0 = 1/\sqrt{H}$, and $\alpha_u = \sqrt{2/H}$ elsewhere; in
-    $\alpha_v$, with $W$. Where every frequency is $(0, 0)$, the block is SE on means multiplied by $\sqrt{HW}$.
+    frequencies of the map are divided into 7 × 7 parts, and $(u, v)$ is frequency $(uH/7, vW/7)$. $\alpha_0 =
+    1/\sqrt{H}$, and $\alpha_u = \sqrt{2/H}$ elsewhere; in $\alpha_v$, with $W$. Where every frequency is $(0, 0)$, the
+    block is SE on means multiplied by $\sqrt{HW}$. The paper writes $\mathrm{Freq}$ for $z$ and $\tilde x$ for $y$.
 
     :param channels: number of channels $C$ of the input and the output.
     :param reduction: the ratio $r$ by which the bottleneck is narrower than the input; it divides ``channels``. The
@@ -59,7 +59,7 @@ class FrequencyChannelAttention(Gate):
         On a map below 7 × 7 every frequency is then 0: the block is SE on means multiplied by $\sqrt{HW}$. A map below
         7 along one axis only loses that axis.
     :param orthonormal: whether the basis has the factors $\alpha$. Without them, as the paper's equations write it,
-        $\mathrm{Freq}$ of $(0, 0)$ is $HW$ times the mean, and on large maps the gates saturate near 0 or 1.
+        $z_c$ of $(0, 0)$ is $HW$ times the mean, and on large maps the gates saturate near 0 or 1.
     :raises TypeError: for a ``channels``, ``reduction`` or ``size`` that is not of whole numbers, ``frequencies`` that
         are neither a word nor pairs, an ``orthonormal`` or ``whole`` that is not a bool; for an input that is not a
         floating-point tensor.
@@ -93,11 +93,9 @@ class FrequencyChannelAttention(Gate):
         self.size = (None, None) if size is None else _size(size, self.whole)
         self.maps = {"channel": Map("b c 1 1", "sigmoid", about="how much of this channel passes")}
         self.steps = {
-            "freq": Step(
-                "b c", "squeeze", "the coefficient of each channel, at its frequency", symbol=r"\mathrm{Freq}"
-            ),
+            "z": Step("b c", "squeeze", "the coefficient of each channel, at its frequency"),
             "s": Step("b c", "excite", "how much of each channel passes"),
-            "y": Step("b c h w", "scale", "each channel times its gate", symbol=r"\tilde x"),
+            "y": Step("b c h w", "scale", "each channel times its gate"),
         }
         self.reduce = nn.Linear(channels, channels // reduction, bias=False)
         self.expand = nn.Linear(channels // reduction, channels, bias=False)
@@ -117,7 +115,7 @@ class FrequencyChannelAttention(Gate):
         height, width = (size or x.shape[axis] for size, axis in zip(self.size, (2, 3), strict=True))
         scale = mean.new_ones(()) * (height * width)
         scale = scale.sqrt() if self.orthonormal else scale
-        self.step("freq", scale * mean)
+        self.step("z", scale * mean)
         # The scale comes last: without biases the layers commute with it, and in float16 it is too large before.
         a = scale * self.expand(self.reduce(mean.to(x.dtype)).relu()).to(mean.dtype)
         s = self.step("s", a.sigmoid().to(x.dtype))

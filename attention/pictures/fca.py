@@ -30,8 +30,8 @@ class Literal(FrequencyChannelAttention):
         """Compute the gates: (batch, channels, 1, 1)."""
         each = zip(zip(*self.frequencies, strict=True), (2, 3), strict=True)
         down, across = (_waves(found, x, axis, None, True, False) for found, axis in each)
-        freq = self.step("freq", SIZE * _coefficients(x, down, across))
-        s = self.step("s", self.expand(self.reduce(freq).relu()).sigmoid())
+        z = self.step("z", SIZE * _coefficients(x, down, across))
+        s = self.step("s", self.expand(self.reduce(z).relu()).sigmoid())
         return rearrange(s, "b c -> b c 1 1")
 
 
@@ -64,7 +64,7 @@ def picture() -> Picture:
         variants={other: blocks[other] for other in others},
         symbols={"reduce": "W_1", "expand": "W_2"},
         equations={
-            "freq": "sum<sub><i>ij</i></sub>(<i>x</i> · <i>B</i><sup><i>uv</i></sup>)",
+            "z": "sum<sub><i>ij</i></sub>(<i>x</i> · <i>b<sub>u</sub></i>(<i>i</i>) · <i>b<sub>v</sub></i>(<i>j</i>))",
         },
         ranges={"x": (0, 1), "y": (0, 1)},
         title="Frequency Channel Attention",

@@ -14,7 +14,11 @@ from attention.backbones.resnet import resnet50
 from attention.channel import fca
 from attention.channel.fca import SELECTIONS, FrequencyChannelAttention
 from attention.channel.se import SqueezeExcitation
-from attention.lab import cost
+from attention.experiments.fca import record as textures_record
+from attention.experiments.fca import record_clothes as clothes_record
+from attention.experiments.fca import tasks
+from attention.lab import cost, record
+from attention.lab.training import Comparison
 from tests.laws.laws import LAWS
 from tests.laws.spec import BadArguments, Case, Spec, bad_images, cases
 from tests.laws.steps import steps_of
@@ -123,8 +127,8 @@ SPEC = Spec(
 
 
 def coefficients(block: FrequencyChannelAttention, x: Tensor) -> Tensor:
-    """Run the block and return Freq."""
-    return dict(steps_of(block, x))["freq"]
+    """Run the block and return z."""
+    return dict(steps_of(block, x))["z"]
 
 
 @pytest.mark.parametrize(("orthonormal", "factor"), [(True, sqrt(56 * 28)), (False, 56 * 28)])
@@ -355,3 +359,93 @@ def test_what_the_variants_share_is_right() -> None:
 def test_a_law_catches_what_circulates(wrong: type, law: int) -> None:
     with pytest.raises(AssertionError, match=rf"law {law} \("):
         LAWS[law](SPEC.with_build(wrong), 25)
+
+
+# The chapter's experiments
+
+
+def test_textures_have_no_mean_and_are_at_right_angles() -> None:
+    waves = torch.stack([tasks.wave(*kind).flatten() for kind in (*tasks.LOW, *tasks.HIGH)])
+    gram = waves @ waves.T
+    torch.testing.assert_close(gram, torch.diag(gram.diagonal()))
+    torch.testing.assert_close(waves.sum(1), torch.zeros(8, dtype=torch.float64))
+    x, _ = tasks.textures(3, train=20, test=5).train
+    torch.testing.assert_close(x.mean((1, 2, 3)), torch.zeros(20))
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+def test_a_texture_stands_out_of_the_noise_by_its_strength(shifted: bool) -> None:
+    """Without noise a picture would have this length; the noise adds 195 on average to its square."""
+    x, labels = tasks.textures(0, strength=1000.0, shifted=shifted, train=60, test=4).train
+    assert set(labels.tolist()) == {0, 1, 2, 3}
+    torch.testing.assert_close(x.flatten(1).norm(dim=1), torch.full((60,), 1000.0), rtol=0.01, atol=0.0)
+
+
+def test_a_shift_by_a_quarter_leaves_no_trace_in_the_coefficient() -> None:
+    block = FrequencyChannelAttention(4, 1, ((0, 1),)).double()
+    still, moved = (tasks.wave(0, 1, (0.0, angle)).expand(1, 4, 14, 14) for angle in (0.0, pi / 2))
+    assert coefficients(block, still).abs().min() > 9
+    torch.testing.assert_close(coefficients(block, moved), torch.zeros(1, 4, dtype=torch.float64))
+
+
+def test_the_fine_textures_leave_no_trace_in_the_nine_lowest() -> None:
+    block = FrequencyChannelAttention(9, 1, tasks.GRID).double()
+    x = torch.stack([tasks.wave(*kind) for kind in tasks.HIGH])[:, None].expand(-1, 9, -1, -1)
+    torch.testing.assert_close(coefficients(block, x), torch.zeros(4, 9, dtype=torch.float64))
+
+
+def test_the_waves_of_fourteen_pixels_are_their_own_mirror_images() -> None:
+    """On 7 pixels the odd ones change their sign: only there can left and right be told."""
+    block = FrequencyChannelAttention(16).double()
+    for side, same in ((7, False), (14, True), (28, True)):
+        x = torch.rand(1, 16, side, side, dtype=torch.float64)
+        z, mirrored = coefficients(block, x), coefficients(block, x.flip(3))
+        signs = torch.tensor([(-1.0) ** (0 if same else v) for _, v in block.frequencies], dtype=torch.float64)
+        torch.testing.assert_close(mirrored, signs * z)
+
+
+def test_patterns_that_are_waves_make_the_block() -> None:
+    pairs = ((0, 0), (1, 2))
+    block = FrequencyChannelAttention(8, 2, pairs)
+    waves = torch.stack([tasks.wave(*pair) for pair in pairs]).float()
+    control = tasks.Patterns(waves / waves.flatten(1).norm(dim=1)[:, None, None], 8)
+    control.load_state_dict(block.state_dict() | {"pattern": control.pattern})
+    x = torch.randn(2, 8, 14, 14)
+    torch.testing.assert_close(control.weights(x), block.weights(x))
+
+
+def test_arms_are_of_equal_size_but_for_what_is_learned() -> None:
+    count = {
+        name: sum(p.numel() for p in build().parameters() if p.requires_grad) for name, build in tasks.ARMS.items()
+    }
+    fixed = count["nine lowest"]
+    assert [n for n in count.values() if n != fixed] == [fixed + 9 * 14 * 14] * 2
+    assert {name for name, n in count.items() if n != fixed} == {"random, learned", "lowest, learned"}
+
+
+def test_learned_cosines_start_as_the_cosines() -> None:
+    torch.manual_seed(0)
+    learned = tasks.ARMS["lowest, learned"]().block
+    fixed = FrequencyChannelAttention(36, 2, tasks.GRID)
+    fixed.load_state_dict({k: v for k, v in learned.state_dict().items() if k != "pattern"})
+    x = torch.randn(2, 36, 14, 14)
+    torch.testing.assert_close(learned.weights(x), fixed.weights(x))
+
+
+@pytest.mark.parametrize("name", ["mean", "nine lowest", "nine random"])
+def test_what_trains_in_the_chapter_is_what_was_recorded(name: str) -> None:
+    kept = Comparison.from_dict(record.load("fca")["experiment"]["coarse"])
+    live = textures_record.compared("coarse", [0], kept.steps, (name,))
+    assert live.scores(name)[0] == pytest.approx(kept.scores(name)[0], abs=0.005)
+
+
+def test_networks_of_the_clothes_differ_in_their_blocks_alone() -> None:
+    made = {}
+    for name, block in clothes_record.arms().items():
+        torch.manual_seed(0)
+        made[name] = {k: v for k, v in clothes_record.network(block).state_dict().items() if ".attention." not in k}
+    plain = made.pop("plain")
+    for name, state in made.items():
+        assert state.keys() == plain.keys(), name
+        assert all(torch.equal(value, plain[key]) for key, value in state.items()), name
+    assert clothes_record.network(clothes_record.arms()["random"])(torch.zeros(1, 1, 28, 28)).shape == (1, 10)

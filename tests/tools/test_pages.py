@@ -116,12 +116,12 @@ def test_pages_follow_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """When a chapter is written, its block's page and drawing go."""
     for folder in (pages.BLOCKS, pages.DRAWINGS):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / pages.BLOCKS / "fca.md").write_text("old")
-    (tmp_path / pages.DRAWINGS / "fca.svg").write_text("old")
+    (tmp_path / pages.BLOCKS / "sge.md").write_text("old")
+    (tmp_path / pages.DRAWINGS / "sge.svg").write_text("old")
     assert sync.left(tmp_path) == []
-    table = {name: replace(e, status="ready") if name == "fca" else e for name, e in registry.entries().items()}
+    table = {name: replace(e, status="ready") if name == "sge" else e for name, e in registry.entries().items()}
     monkeypatch.setattr(pages, "entries", lambda: table)
-    assert [path.name for path in sync.left(tmp_path)] == ["fca.svg", "fca.md"]
+    assert [path.name for path in sync.left(tmp_path)] == ["sge.svg", "sge.md"]
 
 
 def test_the_contents_list_every_page() -> None:
@@ -130,8 +130,8 @@ def test_the_contents_list_every_page() -> None:
 
 
 def test_one_cost_by_hand() -> None:
-    """FcaNet on 256 channels of 56 × 56: two matrices of 256 × 16 weights; the transform meets each number once."""
-    ((_, parameters, macs), *_) = rows(page("fca"), "Cost", "Input")
-    weights, numbers = 2 * 256 * 16, 256 * 56 * 56
-    assert (parameters, macs) == (f"{weights:,}", f"{weights + numbers:,}")
-    assert cost.evaluate("fca", "macs", channels=256, height=56, width=56, reduction=16) == weights + numbers
+    """SGE on 256 channels of 56 × 56: two parameters per group; each number meets the mean of its group once."""
+    ((_, parameters, macs), *_) = rows(page("sge"), "Cost", "Input")
+    groups, numbers = 64, 256 * 56 * 56
+    assert (parameters, macs) == (f"{2 * groups:,}", f"{numbers:,}")
+    assert cost.evaluate("sge", "macs", channels=256, height=56, width=56, groups=groups) == numbers
