@@ -36,10 +36,10 @@ class SecondOrderPooling(Gate):
     $$
 
     with $x'$ written as a $d \times N$ matrix and $\bar I = \frac{1}{N} (I - \frac{1}{N} 1 1^\top)$, so that
-    $\Sigma \in \mathbb{R}^{d \times d}$ holds the covariances, divided by $N$. The paper writes $X$ for $x$, and $M$ for
+    $\Sigma \in \mathbb{R}^{d \times d}$ holds the covariances, divided by $N$. The paper writes $X$ for $x$ and $M$ for
     $N$. $\phi$ is our reading: the authors' README says only "non-linear activation". $W_r$ is a 1 × 1 convolution to
-    $d$ channels. The second normalisation treats each row of $\Sigma$ as a channel. $W_1$ is a convolution of one row at
-    a time. Each row has four filters of its own, each with $d$ weights; a row gives four numbers.
+    $d$ channels. The second normalisation treats each row of $\Sigma$ as a channel. $W_1$ is a convolution of one row
+    at a time. Each row has four filters of its own, each with $d$ weights; a row gives four numbers.
     $W_2 \in \mathbb{R}^{C \times 4d}$. All three add a bias.
 
     :param channels: number of channels $C$ of the input and the output.
