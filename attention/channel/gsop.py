@@ -24,22 +24,23 @@ NARROW = 256
 class SecondOrderPooling(Gate):
     r"""Global second-order pooling (GSoP): a gate for each channel, from the covariances of a few mixed channels.
 
-    With $X \in \mathbb{R}^{C \times H \times W}$ the input, $\mathcal{B}$ a batch normalisation, $\delta$ the ReLU,
-    $\phi$ a leaky ReLU, and $M$ the number of positions of $X'$,
+    With $x \in \mathbb{R}^{C \times H \times W}$ the input, $\mathcal{B}$ a batch normalisation, $\delta$ the ReLU,
+    $\phi$ a leaky ReLU, and $N$ the number of positions of $x'$,
 
     $$
-    X' = \delta(\mathcal{B}(W_r \star X)), \qquad
-    \Sigma = X' \bar I X'^\top, \qquad
-    h = \phi(W_1 \star \mathcal{B}(\Sigma)), \qquad
-    s = \sigma(W_2 h), \qquad
-    \tilde x_c = s_c\, x_c
+    x' = \delta(\mathcal{B}(W_r \star x)), \quad
+    \Sigma = x' \bar I x'^\top, \quad
+    h = \phi(W_1 \star \mathcal{B}(\Sigma)), \quad
+    s = \sigma(W_2 h), \quad
+    y_c = s_c\, x_c
     $$
 
-    with $X'$ written as a $d \times M$ matrix and $\bar I = \frac{1}{M} (I - \frac{1}{M} 1 1^\top)$, so that
-    $\Sigma \in \mathbb{R}^{d \times d}$ holds the covariances, divided by $M$. $\phi$ is our reading: the authors'
-    README says only "non-linear activation". $W_r$ is a 1 × 1 convolution to $d$ channels. The second normalisation
-    treats each row of $\Sigma$ as a channel. $W_1$ is a convolution of one row at a time. Each row has four filters of
-    its own, each with $d$ weights; a row gives four numbers. $W_2 \in \mathbb{R}^{C \times 4d}$. All three add a bias.
+    with $x'$ written as a $d \times N$ matrix and $\bar I = \frac{1}{N} (I - \frac{1}{N} 1 1^\top)$, so that
+    $\Sigma \in \mathbb{R}^{d \times d}$ holds the covariances, divided by $N$. The paper writes $X$ for $x$ and $M$ for
+    $N$. $\phi$ is our reading: the authors' README says only "non-linear activation". $W_r$ is a 1 × 1 convolution to
+    $d$ channels. The second normalisation treats each row of $\Sigma$ as a channel. $W_1$ is a convolution of one row
+    at a time. Each row has four filters of its own, each with $d$ weights; a row gives four numbers.
+    $W_2 \in \mathbb{R}^{C \times 4d}$. All three add a bias.
 
     :param channels: number of channels $C$ of the input and the output.
     :param reduced: number of channels $d$ of which the covariances are taken. The paper uses 128.
@@ -79,11 +80,11 @@ class SecondOrderPooling(Gate):
         self.slope, self.rectify = float(slope), bool(rectify)
         self.maps = {"channel": Map("b c 1 1", "sigmoid", about="how much of this channel passes")}
         self.steps = {
-            "reduced": Step("b d p q", "squeeze", "a few mixtures of the channels", symbol="X'"),
+            "reduced": Step("b d p q", "squeeze", "a few mixtures of the channels", symbol="x'"),
             "sigma": Step("b d d", "squeeze", "how each two of them vary together", symbol=r"\Sigma"),
             "h": Step("b k", "excite", "four numbers of each row of the covariances"),
             "s": Step("b c", "excite", "how much of each channel passes"),
-            "y": Step("b c h w", "scale", "each channel times its gate", symbol=r"\tilde x"),
+            "y": Step("b c h w", "scale", "each channel times its gate"),
         }
         self.reduce = nn.Sequential(nn.Conv2d(channels, reduced, 1, stride), nn.BatchNorm2d(reduced), nn.ReLU())
         self.row_norm = nn.BatchNorm2d(reduced)
@@ -93,7 +94,7 @@ class SecondOrderPooling(Gate):
     def weights(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels 1 1"]:
         """Compute the gates $s$, each in (0, 1).
 
-        :param x: the feature maps $X$, (batch, channels, height, width).
+        :param x: the feature maps $x$, (batch, channels, height, width).
         :returns: the gates, (batch, channels, 1, 1).
         """
         check_input(x, "b c h w", c=self.channels)

@@ -61,9 +61,9 @@ def picture() -> Picture:
         },
         name="covariances",
         variants={"variances alone": like(Variances, own, CHANNELS, **OPTIONS)},
-        symbols={"x": "X", "expand": "W_2", "expand.bias": "b_2"},
+        symbols={"expand": "W_2", "expand.bias": "b_2"},
         equations={
-            "reduced": "ReLU(norm(<i>W<sub>r</sub></i> ∗ <i>X</i> + <i>b<sub>r</sub></i>))",
+            "reduced": "ReLU(norm(<i>W<sub>r</sub></i> ∗ <i>x</i> + <i>b<sub>r</sub></i>))",
             "sigma": "<i>X</i>′ <i>Ī X</i>′<sup>T</sup>",
             "h": of_rows.format("Σ"),
         },

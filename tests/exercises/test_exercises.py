@@ -233,6 +233,7 @@ def spoiled() -> list[Any]:
         "fca.3",
         "fca.4",
         "fca.5",
+        "gsop.5",
         "sk.2",
         "sk.4",
         "stn.5",

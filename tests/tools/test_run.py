@@ -198,7 +198,7 @@ def test_one_chapter_alone_can_be_run(tmp_path: Path) -> None:
 
 
 def test_time_is_told_by_chapter_and_projected() -> None:
-    chapters = {"se": 30.0, "cbam": 50.0, "gsop": 5.0}  # which is planned, and so counts among the rest
+    chapters = {"se": 30.0, "cbam": 50.0, "captioner": 5.0}  # which is planned, and so counts among the rest
     results = {
         "blocks": Result(2, 0, 0, 60.0, 0, 100.0, chapters),
         "colab": Result(2, 0, 0, 60.0, 0, 90.0, {"se": 20.0, "cbam": 50.0}),

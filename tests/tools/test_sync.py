@@ -115,7 +115,7 @@ def test_formulas_are_one_click_away_on_chapters_alone(house: Path) -> None:
     assert folded.count("$$\n\\frac{2 C^{2}}{r}\n$$") == 2
     assert "<summary>Cost, as formulas</summary>\n\n" in folded, "a blank line, and Markdown is read again"
     assert folded.endswith("\n\n</details>")
-    assert "<details" not in sync.card(entry("gsop"), settings(house))
+    assert "<details" not in sync.card(entry("ccnet"), settings(house))
 
 
 def test_a_card_names_both_scripts_and_says_which_names_are_ours(house: Path) -> None:

@@ -37,7 +37,7 @@ class Week:
 WEEKS: tuple[Week, ...] = (
     Week("What attention is", pages=("idea", "history"), blocks=("additive",)),
     Week("A gate for each channel", chapters=("se",), out="eca"),
-    Week("Is a difference one?", pages=("statistics",), chapters=("eca", "fca"), blocks=("gsop",), due="eca"),
+    Week("Is a difference one?", pages=("statistics",), chapters=("eca", "gsop", "fca"), due="eca"),
     Week("Feature and place", chapters=("cbam",), blocks=("scse", "bam", "coordinate")),
     Week("Pairs of places", chapters=("non_local",), blocks=("danet", "ccnet"), out="broken"),
     Week("Move the view", chapters=("stn",), due="broken"),
