@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from attention.backbones.resnet import resnet50, resnet101
 from attention.branch.sk import SelectiveKernel
 from attention.experiments.sk import record_choice as choice
-from attention.experiments.sk import tasks
+from attention.experiments.sk import record_turning, tasks
 from attention.lab import cost, record
 from attention.lab.comparison import Comparison
 from attention.published import published
@@ -487,3 +487,27 @@ def test_what_trains_in_the_chapter_is_what_was_recorded() -> None:
     live = choice.compared(1, [LIVE], kept.steps, ("SK", "no choice"))
     for name in live.names:
         assert live.scores(name)[0] == pytest.approx(kept.scores(name)[LIVE], abs=0.005)
+
+
+def test_the_weight_of_the_wider_window_is_that_of_the_second_branch() -> None:
+    torch.manual_seed(0)
+    net = tasks.reader_of_copies(tasks.ARMS["SK"], 1).eval()
+    pictures = tasks.near_or_far(3, train=16, test=16).test[0]
+    (block,) = (module for module in net.modules() if isinstance(module, SelectiveKernel))
+    given = []
+    hook = block.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    net(pictures)
+    hook.remove()
+    expected = block.attend(given[0])[1]["branch"][:, 1, 0].flatten()
+    torch.testing.assert_close(record_turning.wider(net, pictures), expected.detach())
+    assert expected.shape == (16,)
+
+
+def test_the_choice_turns_in_most_networks_and_back_in_two() -> None:
+    networks = record.load("sk.turning")["experiment"]["networks"]
+    rises = [each["dark"] - each["bright"] for each in networks]
+    assert sum(rise > 0.2 for rise in rises) == 9
+    back = [each["accuracy"] for each, rise in zip(networks, rises, strict=True) if rise < -0.2]
+    assert sorted(round(100 * score) for score in back) == [50, 71]
+    alone = record.load("sk.choice")["experiment"]["1"]
+    assert Comparison.from_dict(alone).scores("SK") == [each["accuracy"] for each in networks]
