@@ -64,7 +64,7 @@ def picture() -> Picture:
         symbols={"expand": "W_2", "expand.bias": "b_2"},
         equations={
             "reduced": "ReLU(norm(<i>W<sub>r</sub></i> ∗ <i>x</i> + <i>b<sub>r</sub></i>))",
-            "sigma": "<i>X</i>′ <i>Ī X</i>′<sup>T</sup>",
+            "sigma": "<i>x</i>′ <i>Ī x</i>′<sup>T</sup>",
             "h": of_rows.format("Σ"),
         },
         ranges={"x": (0, 1), "y": (0, 1)},
