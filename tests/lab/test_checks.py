@@ -70,7 +70,10 @@ def test_strict_checks_raise_with_the_message() -> None:
         (("nonlocal.3", 1), 'Did you mean check("non_local.3", answer)?'),
         (("cbma.2", 1), 'Did you mean check("cbam.2", answer)?'),
         (("se.", 1), "'se.' names a chapter"),
-        (("SE", 1), "There are no exercises 'SE'. Chapters with exercises: cbam, eca, fca, gsop, non_local, se, sk, stn."),
+        (
+            ("SE", 1),
+            "There are no exercises 'SE'. Chapters with exercises: cbam, eca, fca, gsop, non_local, se, sk, stn.",
+        ),
         (("nothing.1", 1), "There are no exercises 'nothing'"),
         (("../se.1", 1), "Did you mean"),
         (("", 1), "There are no exercises ''"),
